@@ -198,6 +198,8 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
     /// one kind. For the missing part, they use the tenant or kind in the request. If the request
     /// has none, they use the empty tenant or [`Aggregate::KIND`].
     ///
+    /// The bounds on the creation time of snapshots in the request do not apply to event sources.
+    ///
     /// # Obligations
     /// - **E-40** Each key that has at least one readable event throughout the listing appears
     ///   exactly once over all pages. The only other keys that may appear are keys whose events are

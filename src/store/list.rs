@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::key::AggregateKey;
 use crate::snapshot_id::SnapshotId;
+use crate::timestamp::Timestamp;
 
 /// A request for a page of one aggregate's snapshots, of all generations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +72,12 @@ pub struct KeysRequest<'a> {
     /// which contain snapfold's internal documents. False by default. Set it for backups and
     /// copies.
     pub reserved: bool,
+    /// Selects keys with a snapshot that was created at this time or later. The store may list
+    /// other keys too: see [`admits_created_at`](Self::admits_created_at).
+    pub created_from: Option<Timestamp>,
+    /// Selects keys with a snapshot that was created before this time (exclusive). If both bounds
+    /// are given, one snapshot must be within both. The store may list other keys too.
+    pub created_before: Option<Timestamp>,
     /// The cursor of the previous page.
     pub after: Option<&'a Cursor>,
     /// The maximum number of items to return. 0 is treated as 1.
@@ -80,7 +87,15 @@ pub struct KeysRequest<'a> {
 impl<'a> KeysRequest<'a> {
     /// Requests the first 256 keys, without those of reserved kinds.
     pub const fn new() -> Self {
-        Self { tenant: None, kind: None, reserved: false, after: None, limit: 256 }
+        Self {
+            tenant: None,
+            kind: None,
+            reserved: false,
+            created_from: None,
+            created_before: None,
+            after: None,
+            limit: 256,
+        }
     }
 
     /// Lists only keys of this tenant.
@@ -101,6 +116,18 @@ impl<'a> KeysRequest<'a> {
         self
     }
 
+    /// Sets [`created_from`](Self::created_from) (inclusive).
+    pub const fn created_from(mut self, time: Timestamp) -> Self {
+        self.created_from = Some(time);
+        self
+    }
+
+    /// Sets [`created_before`](Self::created_before) (exclusive).
+    pub const fn created_before(mut self, time: Timestamp) -> Self {
+        self.created_before = Some(time);
+        self
+    }
+
     /// Continues after the page with this cursor.
     pub const fn after(mut self, cursor: &'a Cursor) -> Self {
         self.after = Some(cursor);
@@ -113,11 +140,25 @@ impl<'a> KeysRequest<'a> {
         self
     }
 
-    /// Returns whether a key matches the request, ignoring the cursor.
+    /// Returns whether a key matches the request, ignoring the cursor and the creation times.
     pub fn admits(&self, key: &AggregateKey) -> bool {
         self.tenant.is_none_or(|tenant| tenant == key.tenant())
             && self.kind.is_none_or(|kind| kind == key.kind())
             && (self.reserved || !key.is_reserved())
+    }
+
+    /// Returns whether a snapshot created at `time` is within the bounds on the creation time.
+    ///
+    /// A store may ignore these bounds (C-44 of [`SnapshotStore`](crate::SnapshotStore)). Callers
+    /// therefore check the metadata of each listed key with this method.
+    pub fn admits_created_at(&self, time: Timestamp) -> bool {
+        self.created_from.is_none_or(|from| time >= from)
+            && self.created_before.is_none_or(|before| time < before)
+    }
+
+    /// Returns whether there is a bound on the creation time.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.created_from.is_some() || self.created_before.is_some()
     }
 }
 

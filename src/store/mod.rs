@@ -187,6 +187,11 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     ///   [`KeysRequest::reserved`], even if the request contains their kind. Their snapshots are
     ///   put, found, listed and deleted by key like any other.
     /// - **C-42** A cursor that this store did not create gives `InvalidInput` or an empty page.
+    /// - **C-44** With [`KeysRequest::created_from`] or [`KeysRequest::created_before`], each key
+    ///   that has at least one snapshot created within the bounds is listed, exactly once, under
+    ///   the same rules as C-40. The bounds are only a filter that may save work: a store may ignore
+    ///   them and list other keys with snapshots too, and callers check the metadata. The creation
+    ///   time is the one in the header.
     async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, Error>;
 
     /// Deletes snapshots of one key. [`DeletePlan`] decides which.

@@ -5,6 +5,10 @@ use crate::record::SnapshotMeta;
 use crate::store::KeysRequest;
 use crate::timestamp::Timestamp;
 
+/// The number of keys on a page if there are bounds on times. A store that finds them by time sorts
+/// them for each page again, so pages are few.
+const TIMED_PAGE: usize = 4_096;
+
 /// Which snapshots are moved. All conditions must hold; by default there are none.
 ///
 /// The base of a delta is moved with the delta, even if the base does not fulfil the conditions on
@@ -72,11 +76,14 @@ impl TransferFilter {
         self
     }
 
+    /// Returns the request for the keys, among which the store may list others.
     pub(super) fn keys(&self) -> KeysRequest<'_> {
         let mut keys = KeysRequest::new().reserved(self.reserved);
         keys.tenant = self.tenant.as_deref();
         keys.kind = self.kind.as_deref();
-        keys
+        keys.created_from = self.created_from;
+        keys.created_before = self.created_before;
+        if keys.is_timed() { keys.limit(TIMED_PAGE) } else { keys }
     }
 
     pub(super) fn admits_key(&self, key: &AggregateKey) -> bool {
@@ -85,11 +92,10 @@ impl TransferFilter {
 
     /// Returns whether the filter depends on the single snapshot.
     pub(super) fn is_timed(&self) -> bool {
-        self.created_from.is_some() || self.created_before.is_some()
+        self.keys().is_timed()
     }
 
     pub(super) fn admits_time(&self, meta: &SnapshotMeta) -> bool {
-        self.created_from.is_none_or(|from| meta.created_at >= from)
-            && self.created_before.is_none_or(|before| meta.created_at < before)
+        self.keys().admits_created_at(meta.created_at)
     }
 }

@@ -29,6 +29,7 @@ macro_rules! mutants {
 mod bases;
 mod bytes;
 mod concurrency;
+mod created;
 mod deleting;
 mod disk;
 mod durability;
@@ -60,6 +61,7 @@ const FAMILIES: &[&[Lie]] = &[
     bases::FAMILY,
     bytes::FAMILY,
     concurrency::FAMILY,
+    created::FAMILY,
     deleting::FAMILY,
     durability::FAMILY,
     hostile::FAMILY,

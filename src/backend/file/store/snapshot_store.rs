@@ -98,11 +98,14 @@ impl SnapshotStore for FileStore {
         let at_once = if filtered { None } else { inline_page(request.limit) };
         let (tenant, kind) = (request.tenant.map(str::to_owned), request.kind.map(str::to_owned));
         let (after, limit, reserved) = (request.after.cloned(), request.limit, request.reserved);
+        let (created_from, created_before) = (request.created_from, request.created_before);
         self.read(at_once, move |core, patience| {
             let request = KeysRequest {
                 tenant: tenant.as_deref(),
                 kind: kind.as_deref(),
                 reserved,
+                created_from,
+                created_before,
                 after: after.as_ref(),
                 limit,
             };

@@ -1,6 +1,6 @@
 //! The aggregates that have snapshots.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::conformance::case::{Context, cases};
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
@@ -8,7 +8,9 @@ use crate::conformance::probe::Probe;
 use crate::conformance::samples::{NEW, OLD, RESHAPED, at, id, key, record, record_of};
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
+use crate::record::RecordBuilder;
 use crate::store::{Cursor, KeysRequest, Query, Selection};
+use crate::timestamp::Timestamp;
 
 cases! { Core:
     "every aggregate is listed once, with any page size", ["C-40"], each_once;
@@ -19,6 +21,7 @@ cases! { Core:
     "only aggregates of the requested tenant or kind are listed", ["C-41"], filtered;
     "reserved kinds are listed only on request", ["C-43"], reserved;
     "a foreign cursor gives an error or an empty page", ["C-42"], foreign_cursor;
+    "every aggregate with a snapshot created within the bounds is listed", ["C-44"], created;
 }
 
 /// Checks that the listed keys are exactly `expected`, each once. A failure breaks `broken`, unless
@@ -222,6 +225,87 @@ async fn reserved(cx: &mut Context) -> Result<(), Stop> {
                 }
             }
         }
+    }
+    Ok(())
+}
+
+/// Where times fall as versions rise, and far from the times of the events.
+async fn created(cx: &mut Context) -> Result<(), Stop> {
+    const TIMES: u64 = 8;
+    const LIMITS: [usize; 3] = [1, 3, 100];
+    let store = cx.open().await?;
+    let snapshot = |key: &AggregateKey, version, created| {
+        let builder = RecordBuilder::new(key.clone(), NEW, version, at(1_000 + version));
+        builder.created_at(created).build(b"state")
+    };
+    let mut times = BTreeMap::new();
+    for place in 0..18 {
+        let tenant = if place % 2 == 0 { "" } else { "north" };
+        let kind = if place % 3 == 0 { "order" } else { "account" };
+        let key = AggregateKey::from_parts(tenant, kind, &format!("k{place}"))?;
+        let created = (1..=place % 4 + 1).map(|version| at((place * 5 + version * 3) % TIMES));
+        let mut created: Vec<_> = created.collect();
+        match place {
+            16 => created = vec![Timestamp::MIN, Timestamp::MAX],
+            // The second is replaced by one of another time.
+            17 => created = vec![at(2), at(5)],
+            _ => {}
+        }
+        for (version, created) in (1..).zip(&created) {
+            store.put(&[snapshot(&key, version, *created)?]).await?;
+        }
+        if place == 17 {
+            store.replace(&snapshot(&key, 2, at(6))?).await?;
+            created = vec![at(2), at(6)];
+        }
+        times.insert(key, created);
+    }
+    // A key that is also missing without bounds breaks another obligation.
+    let all = KeysRequest::new();
+    for limit in LIMITS {
+        for (request, broken) in
+            [(all, "C-40"), (all.tenant("north"), "C-41"), (all.kind("order"), "C-41")]
+        {
+            let expected: Vec<_> =
+                times.keys().filter(|key| request.admits(key)).cloned().collect();
+            keys_are(&store, request.limit(limit), &expected, broken).await?;
+        }
+    }
+    let mut requests = vec![all.created_from(Timestamp::MAX), all.created_before(Timestamp::MIN)];
+    requests.push(all.created_from(at(5)).created_before(at(2)));
+    for time in 0..=TIMES {
+        let next = Timestamp::from_micros(at(time).as_micros() + 1);
+        requests.push(all.created_from(at(time)));
+        requests.push(all.created_before(at(time)).tenant("north"));
+        requests.push(all.created_from(at(time)).created_before(next));
+        requests.push(all.created_from(at(time)).created_before(at(time + 3)).kind("order"));
+    }
+    for (request, limit) in requests.into_iter().zip(LIMITS.into_iter().cycle()) {
+        created_is(&store, request.limit(limit), &times).await?;
+    }
+    Ok(())
+}
+
+/// Checks a list of keys with bounds, given the creation times of each key.
+async fn created_is(
+    store: &Probe,
+    request: KeysRequest<'_>,
+    times: &BTreeMap<AggregateKey, Vec<Timestamp>>,
+) -> Result<(), Stop> {
+    let what = || Failure::new("C-44", format!("list keys with {request:?}"));
+    let listed = store.walk_keys(request, times.len() * 2).await?.items;
+    let mut seen = BTreeSet::new();
+    for key in &listed {
+        ensure(seen.insert(key), || what().expected("each key once").got(format!("{key} twice")))?;
+        ensure(times.contains_key(key) && request.admits(key), || {
+            what().expected("keys of the tenant and kind that have snapshots").got(shown(key))
+        })?;
+    }
+    for (key, created) in times.iter().filter(|(key, _)| request.admits(key)) {
+        let within = created.iter().find(|time| request.admits_created_at(**time));
+        ensure(within.is_none() || seen.contains(key), || {
+            what().expected(format!("{key}, with snapshots created at {created:?}")).got("not it")
+        })?;
     }
     Ok(())
 }
