@@ -165,7 +165,8 @@ impl fmt::Display for StoreSizes {
 }
 
 /// Lists all snapshots that `keys` selects, and adds up their sizes. Also returns the `largest`
-/// aggregates by stored bytes; 0 for none.
+/// aggregates by stored bytes; 0 for none. If the request has bounds on the creation time, only
+/// snapshots within them are counted.
 ///
 /// Reads metadata only, no payloads: an index in memory in the file store, one statement for 64
 /// aggregates in PostgreSQL. Memory is bounded by the number of tenants and kinds. The store may be
@@ -197,11 +198,12 @@ pub async fn store_sizes(
     keys: KeysRequest<'_>,
     largest: usize,
 ) -> Result<StoreSizes, Error> {
+    let request = keys;
     let mut sizes = StoreSizes::default();
-    let mut pages = store.key_pages(keys);
+    let mut pages = store.key_pages(request);
     while let Some(page) = pages.next().await? {
         for keys in page.chunks(BATCH) {
-            for (key, of) in sizes_of(store, keys).await? {
+            for (key, of) in sizes_of(store, keys, &request).await? {
                 sizes.add(key, of, largest);
             }
         }
@@ -209,10 +211,12 @@ pub async fn store_sizes(
     Ok(sizes)
 }
 
-/// Adds up the sizes of several aggregates. Leaves out those that have no snapshots anymore.
+/// Adds up the sizes of several aggregates. Leaves out those that have no snapshots (within the
+/// bounds of the request).
 async fn sizes_of(
     store: &dyn SnapshotStore,
     keys: &[AggregateKey],
+    request: &KeysRequest<'_>,
 ) -> Result<Vec<(AggregateKey, SnapshotSizes)>, Error> {
     let mut sizes = vec![SnapshotSizes::default(); keys.len()];
     // Each aggregate with a page to come, and the last snapshot on the page before.
@@ -228,7 +232,8 @@ async fn sizes_of(
         let requests: Vec<_> = requests.collect();
         for ((place, after), page) in places.into_iter().zip(store.list_many(&requests).await?) {
             let Some(sizes) = sizes.get_mut(place) else { continue };
-            for meta in &page.items {
+            for meta in page.items.iter().filter(|meta| request.admits_created_at(meta.created_at))
+            {
                 sizes.add(meta);
             }
             // A store that does not go on would be asked without end.

@@ -84,5 +84,13 @@ async fn everything_is_counted_once_by_tenant_and_kind() {
 
         let only = store_sizes(store, KeysRequest::new().kind("order"), 0).await.unwrap();
         assert_eq!((only.total(), only.largest.len()), (orders, 0));
+
+        // These stores list all keys, whatever the times: only the snapshots are selected.
+        let within = KeysRequest::new().created_from(at(3)).created_before(at(8));
+        let within = store_sizes(store, within, 9).await.unwrap();
+        let orders = within.of_tenant("north");
+        assert_eq!((orders.snapshots, orders.stored_bytes), (1, equal));
+        let accounts = within.by_kind[&(String::new(), "account".into())];
+        assert_eq!((accounts.aggregates, accounts.snapshots), (151, 5 + 150));
     }
 }
