@@ -71,7 +71,8 @@ impl TieredStore {
     /// another process.
     ///
     /// Only keys of the hot tier are listed, so the cursor belongs to this method alone. Keys of
-    /// reserved kinds are archived only if the request includes them.
+    /// reserved kinds are archived only if the request includes them. A hot tier that finds keys by
+    /// creation time leaves out those that have nothing old enough.
     ///
     /// ```
     /// # use snapfold::layer::TieredStore;
@@ -102,7 +103,8 @@ impl TieredStore {
         request: KeysRequest<'_>,
         older_than: Timestamp,
     ) -> Result<ArchiveReport, Error> {
-        let page = self.hot.keys(request).await?;
+        let before = request.created_before.map_or(older_than, |time| time.min(older_than));
+        let page = self.hot.keys(request.created_before(before)).await?;
         let mut report = ArchiveReport { next: page.next, ..ArchiveReport::default() };
         for key in &page.items {
             report.add(&self.archive(key, older_than).await?);

@@ -20,7 +20,11 @@ impl TieredStore {
         let (is_hot, mut after) = request.after.map_or(Ok((true, None)), place)?;
         let mut items = Vec::new();
         if is_hot {
-            let page = self.hot.keys(KeysRequest { after: after.as_ref(), ..request }).await?;
+            // All keys, whatever the bounds on times: what was listed from here could not be told
+            // from what was not, and a key whose snapshots within the bounds are only in `cold`, or
+            // move there during the list, would be left out or listed twice.
+            let all = KeysRequest { created_from: None, created_before: None, ..request };
+            let page = self.hot.keys(KeysRequest { after: after.as_ref(), ..all }).await?;
             if let Some(next) = page.next {
                 return Ok(Page::new(page.items, Some(wrapped(IN_HOT, Some(&next)))));
             }

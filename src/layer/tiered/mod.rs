@@ -80,7 +80,8 @@ pub use report::{ArchiveReport, RestoreReport};
 /// - A `put` asks `cold` whether it has one of the snapshots. If so, `cold` keeps or replaces it.
 /// - A `delete` or a `mark` lists all snapshots of the aggregate in both tiers.
 /// - A page of a list is a page of each tier. [`keys`](SnapshotStore::keys) lists the keys of `hot`,
-///   and then reads all keys of `cold` to find those that `hot` does not have.
+///   and then reads all keys of `cold` to find those that `hot` does not have. Bounds on the
+///   creation time select among the keys of `cold` only.
 /// - If one tier fails, the calls that ask it fail, so that an outage is never taken for a missing
 ///   snapshot.
 ///

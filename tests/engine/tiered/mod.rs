@@ -6,6 +6,7 @@
 //! tier had an older one.
 
 mod copies;
+mod created;
 mod listing;
 mod replay;
 mod steps;
