@@ -10,6 +10,8 @@
     reason = "a test may panic"
 )]
 
+#[cfg(feature = "memory")]
+mod created;
 #[cfg(all(feature = "memory", feature = "postcard"))]
 mod events;
 mod faults;

@@ -14,12 +14,22 @@ use super::statement::{Statement, select};
 use crate::key::AggregateKey;
 use crate::store::{Cursor, KeysRequest, Page};
 
+/// Snapshots within bounds on the creation time are few if there are at most this many for each key
+/// of a full page: reading all of them costs less than finding a page of them among all rows, up to
+/// millions.
+const FEW_PER_KEY: usize = 64;
+/// The most snapshots that are few, so that a page takes tens of milliseconds.
+const MOST_FEW: usize = 16_384;
+
 /// Selects up to `$1` keys, starting at the one that is stored as `$2`, `$3`, `$4`.
 ///
 /// Each key is found by an index search that starts after the previous one, so the cost of a page
 /// depends on the number of keys in it, not on their snapshots. All conditions are written so that
 /// they determine where that search starts.
-fn statement(names: &Names, request: &KeysRequest<'_>) -> Statement {
+fn statement(names: &Names, request: &KeysRequest<'_>, limit: usize) -> Statement {
+    if request.is_timed() {
+        return of_time(names, request, limit);
+    }
     let Names { snapshots, .. } = names;
     let (first, next) = match (request.tenant, request.kind) {
         (None, None) => {
@@ -35,11 +45,7 @@ fn statement(names: &Names, request: &KeysRequest<'_>) -> Statement {
         (None, Some(_)) => return of_kind(names),
     };
     // Reserved kinds are adjacent, so they are skipped once per tenant.
-    let free = if request.reserved || request.kind.is_some() {
-        String::new()
-    } else {
-        format!(" AND {}", not_reserved("kind"))
-    };
+    let free = free(request);
     let find = |condition: &str| {
         format!(
             "SELECT tenant, kind, id FROM {snapshots} WHERE {condition}{free} \
@@ -55,6 +61,58 @@ fn statement(names: &Names, request: &KeysRequest<'_>) -> Statement {
                SELECT f.*, k.n + 1 FROM k CROSS JOIN LATERAL ({next}) AS f WHERE k.n < $1) \
              {}",
             select(guard, "SELECT tenant, kind, id, n FROM k", "ORDER BY n")
+        )
+    })
+}
+
+/// Returns the condition that excludes reserved kinds, unless they were requested.
+fn free(request: &KeysRequest<'_>) -> String {
+    if request.reserved || request.kind.is_some() {
+        String::new()
+    } else {
+        format!(" AND {}", not_reserved("kind"))
+    }
+}
+
+/// Selects the keys that have snapshots created within the bounds; the bounds that are given are
+/// `$5` and `$6`.
+///
+/// If there are few such snapshots, they are found by their creation time, and sorted for each page.
+/// Among many, the server chooses: it usually reads rows in the order of keys until the page is
+/// full. It would do so for few as well, because it takes rows of one tenant to lie side by side.
+/// The choice also depends on the bounds, so the statement must be planned for its parameters.
+fn of_time(names: &Names, request: &KeysRequest<'_>, limit: usize) -> Statement {
+    let Names { snapshots, .. } = names;
+    let rest = match (request.tenant, request.kind) {
+        (None, None) => "(tenant, kind, id) >= ($2, $3, $4)",
+        (Some(_), None) => "tenant = $2 AND (kind, id) >= ($3, $4)",
+        (Some(_), Some(_)) => "tenant = $2 AND kind = $3 AND id >= $4",
+        (None, Some(_)) => "kind = $3 AND (tenant, id) >= ($2, $4)",
+    };
+    let times = match (request.created_from, request.created_before) {
+        (Some(_), Some(_)) => "created_at >= $5 AND created_at < $6",
+        (Some(_), None) => "created_at >= $5",
+        (None, _) => "created_at < $5",
+    };
+    let free = free(request);
+    let few = limit.saturating_mul(FEW_PER_KEY).min(MOST_FEW);
+    let find = |condition: &str| {
+        format!(
+            "SELECT DISTINCT tenant, kind, id FROM {snapshots} \
+             WHERE {rest} AND {times}{free} AND {condition}"
+        )
+    };
+    let by_time = find("(SELECT yes FROM few)");
+    let by_key = find("NOT (SELECT yes FROM few)");
+    let page = "ORDER BY tenant, kind, id LIMIT $1";
+    let rows = format!("(SELECT * FROM by_time {page}) UNION ALL ({by_key} {page})");
+    Statement::new(|guard| {
+        format!(
+            "WITH few AS MATERIALIZED (SELECT count(*) <= {few} AS yes FROM (\
+               SELECT FROM {snapshots} WHERE {times} ORDER BY created_at LIMIT {few} + 1) AS f), \
+             by_time AS MATERIALIZED ({by_time}) \
+             {}",
+            select(guard, &rows, "ORDER BY tenant, kind, id")
         )
     })
 }
@@ -159,13 +217,21 @@ impl Operation for Keys<'_> {
             return Ok(Page::new(Vec::new(), None));
         };
         let limit = self.request.limit.clamp(1, MAX_ITEMS);
-        let statement = statement(self.names, &self.request);
-        let query = statement
+        let statement = statement(self.names, &self.request, limit);
+        let mut query = statement
             .query(session)
             .bind(i64::try_from(limit + 1).unwrap_or(i64::MAX))
             .bind(&start.tenant)
             .bind(&start.kind)
             .bind(&start.id);
+        if self.request.is_timed() {
+            // A statement with a name may be planned for any parameters.
+            query = query.persistent(false);
+            let times = [self.request.created_from, self.request.created_before];
+            for time in times.into_iter().flatten() {
+                query = query.bind(time.as_micros());
+            }
+        }
         let rows = statement.all(query, session).await?;
         let keys = rows
             .iter()

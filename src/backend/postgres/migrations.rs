@@ -27,6 +27,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { up: ledger_up, down: ledger_down },
     Migration { up: times_up, down: times_down },
     Migration { up: marks_up, down: marks_down },
+    Migration { up: created_up, down: created_down },
 ];
 
 /// Creates, updates and removes the tables of a [`PostgresStore`](super::PostgresStore).
@@ -42,7 +43,7 @@ pub struct PostgresMigrations {
 
 impl PostgresMigrations {
     /// The number of the newest migration in this release.
-    pub const LATEST: u32 = 4;
+    pub const LATEST: u32 = 5;
 
     pub(super) fn new(connections: Connections, names: Names) -> Self {
         Self { connections, names }
@@ -412,6 +413,38 @@ fn marks_down(names: &Names) -> String {
          ALTER TABLE {snapshots} ALTER COLUMN pinned DROP DEFAULT, DROP COLUMN base,
            DROP COLUMN pins, DROP COLUMN retirements;"
     )
+}
+
+/// Adds the index by creation time, unless somebody has created it before, without blocking writes.
+/// No statement needs it, so releases before this migration are not affected.
+fn created_up(names: &Names) -> String {
+    let Names { schema, snapshots, by_created, .. } = names;
+    let index = format!("{schema}.{by_created}");
+    let create = format!("CREATE INDEX {by_created} ON {snapshots} (created_at)");
+    let invalid = format!(
+        "the index {index} is not a valid index on created_at: wait until it is built, or drop \
+         it, and run the migrations again"
+    );
+    let [index, table, create, invalid] =
+        [&index, snapshots, &create, &invalid].map(|text| in_body(&text.replace('\'', "''")));
+    format!(
+        "DO LANGUAGE plpgsql 'BEGIN
+           IF to_regclass({index}) IS NULL THEN
+             EXECUTE {create};
+           ELSIF NOT EXISTS (
+             SELECT FROM pg_index AS i JOIN pg_attribute AS a
+               ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+             WHERE i.indexrelid = to_regclass({index}) AND i.indrelid = to_regclass({table})
+               AND i.indisvalid AND i.indpred IS NULL AND a.attname = ''created_at'') THEN
+             RAISE object_not_in_prerequisite_state USING MESSAGE = {invalid};
+           END IF;
+         END';"
+    )
+}
+
+fn created_down(names: &Names) -> String {
+    let Names { schema, by_created, .. } = names;
+    format!("DROP INDEX IF EXISTS {schema}.{by_created};")
 }
 
 #[cfg(test)]

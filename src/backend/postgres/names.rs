@@ -21,6 +21,8 @@ pub(super) struct Names {
     pub(super) by_time: String,
     /// The index of deltas by their bases, without its schema.
     pub(super) by_base: String,
+    /// The index by creation time, without its schema.
+    pub(super) by_created: String,
     /// The constraint that limits the marks of a row, unquoted.
     pub(super) marks_limit: String,
     /// Distinguishes the locks of two installations in one database.
@@ -47,6 +49,7 @@ impl Names {
             append_only: name("_append_only")?,
             by_time: quote("index", &format!("{table}_by_time"), 0)?,
             by_base: quote("index", &format!("{table}_by_base"), 0)?,
+            by_created: quote("index", &format!("{table}_by_created"), 0)?,
             marks_limit: format!("{table}_marks"),
             schema: quoted_schema,
             snapshots,
