@@ -222,6 +222,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
         } else {
             let mut keys = KeysRequest::new().kind(A::KIND).limit(request.limit);
             keys.tenant = request.tenant.as_deref();
+            keys.created_before = request.created_before;
             keys.after = request.after.as_ref();
             let page = self.core.store.keys(keys).await?;
             report.next = page.next;
