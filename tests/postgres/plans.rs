@@ -88,7 +88,7 @@ impl World {
     /// The same for the first pages.
     async fn costliest_of(&self, request: KeysRequest<'_>, pages: usize) -> (usize, i64) {
         let (mut count, mut most) = (0, 0);
-        let mut cursor = None;
+        let mut cursor = request.after.cloned();
         for _ in 0..pages {
             let before = self.touched().await;
             let mut request = request.limit(PAGE);
@@ -160,10 +160,14 @@ async fn keys_of_a_short_time_are_found_by_the_index_and_those_of_a_long_one_are
         // Each row is counted and read. In the order of keys, a page is found among 10,000 rows.
         assert!(touched > 0 && touched <= 1_200, "{touched}, {request:?}");
     }
-    // Of keys of all times, only about as many rows are read as there are keys on the page.
+    // Of keys of all times, only about as many rows are read as there are keys on the page, and only
+    // the first page counts.
     let most = 4 * i64::try_from(PAGE).unwrap();
     for request in [all.created_from(at(1)), all.created_before(at(i64::from(i32::MAX)))] {
-        let (count, touched) = world.costliest_of(request, 20).await;
+        let (_, first) = world.costliest_of(request, 1).await;
+        assert!(first > 0 && first <= 64 * most, "{first}, {request:?}");
+        let cursor = world.store.keys(request.limit(PAGE)).await.unwrap().next.unwrap();
+        let (count, touched) = world.costliest_of(request.after(&cursor), 20).await;
         assert_eq!(count, 20 * PAGE, "{request:?}");
         assert!(touched > 0 && touched <= most, "{touched}, {request:?}");
     }

@@ -20,16 +20,16 @@ use crate::store::{Cursor, KeysRequest, Page};
 const FEW_PER_KEY: usize = 64;
 /// The most snapshots that are few, so that a page takes tens of milliseconds.
 const MOST_FEW: usize = 16_384;
+/// Begins the cursor of a page among many such snapshots, so that they are not counted again. As the
+/// length of a tenant, it is more than any that is stored.
+const MANY: [u8; 2] = [0xff; 2];
 
 /// Selects up to `$1` keys, starting at the one that is stored as `$2`, `$3`, `$4`.
 ///
 /// Each key is found by an index search that starts after the previous one, so the cost of a page
 /// depends on the number of keys in it, not on their snapshots. All conditions are written so that
 /// they determine where that search starts.
-fn statement(names: &Names, request: &KeysRequest<'_>, limit: usize) -> Statement {
-    if request.is_timed() {
-        return of_time(names, request, limit);
-    }
+fn statement(names: &Names, request: &KeysRequest<'_>) -> Statement {
     let Names { snapshots, .. } = names;
     let (first, next) = match (request.tenant, request.kind) {
         (None, None) => {
@@ -74,14 +74,14 @@ fn free(request: &KeysRequest<'_>) -> String {
     }
 }
 
-/// Selects the keys that have snapshots created within the bounds; the bounds that are given are
-/// `$5` and `$6`.
+/// Selects the keys that have snapshots created within the bounds, and whether there are many such
+/// snapshots, unless they are known to be `many`. The bounds that are given are `$5` and `$6`.
 ///
 /// If there are few such snapshots, they are found by their creation time, and sorted for each page.
 /// Among many, the server chooses: it usually reads rows in the order of keys until the page is
 /// full. It would do so for few as well, because it takes rows of one tenant to lie side by side.
 /// The choice also depends on the bounds, so the statement must be planned for its parameters.
-fn of_time(names: &Names, request: &KeysRequest<'_>, limit: usize) -> Statement {
+fn of_time(names: &Names, request: &KeysRequest<'_>, limit: usize, many: bool) -> Statement {
     let Names { snapshots, .. } = names;
     let rest = match (request.tenant, request.kind) {
         (None, None) => "(tenant, kind, id) >= ($2, $3, $4)",
@@ -94,23 +94,25 @@ fn of_time(names: &Names, request: &KeysRequest<'_>, limit: usize) -> Statement 
         (Some(_), None) => "created_at >= $5",
         (None, _) => "created_at < $5",
     };
-    let free = free(request);
-    let few = limit.saturating_mul(FEW_PER_KEY).min(MOST_FEW);
-    let find = |condition: &str| {
-        format!(
-            "SELECT DISTINCT tenant, kind, id FROM {snapshots} \
-             WHERE {rest} AND {times}{free} AND {condition}"
-        )
-    };
-    let by_time = find("(SELECT yes FROM few)");
-    let by_key = find("NOT (SELECT yes FROM few)");
+    let find = format!(
+        "SELECT DISTINCT tenant, kind, id FROM {snapshots} WHERE {rest} AND {times}{}",
+        free(request)
+    );
     let page = "ORDER BY tenant, kind, id LIMIT $1";
-    let rows = format!("(SELECT * FROM by_time {page}) UNION ALL ({by_key} {page})");
+    if many {
+        let rows = format!("SELECT *, true FROM ({find} {page}) AS k");
+        return Statement::new(|guard| select(guard, &rows, "ORDER BY tenant, kind, id"));
+    }
+    let few = limit.saturating_mul(FEW_PER_KEY).min(MOST_FEW);
+    let rows = format!(
+        "(SELECT *, false FROM by_time {page}) UNION ALL \
+         (SELECT *, true FROM ({find} AND NOT (SELECT yes FROM few) {page}) AS k)"
+    );
     Statement::new(|guard| {
         format!(
             "WITH few AS MATERIALIZED (SELECT count(*) <= {few} AS yes FROM (\
                SELECT FROM {snapshots} WHERE {times} ORDER BY created_at LIMIT {few} + 1) AS f), \
-             by_time AS MATERIALIZED ({by_time}) \
+             by_time AS MATERIALIZED ({find} AND (SELECT yes FROM few)) \
              {}",
             select(guard, &rows, "ORDER BY tenant, kind, id")
         )
@@ -210,21 +212,30 @@ impl Operation for Keys<'_> {
     const EFFECT: StatementEffect = StatementEffect::Read;
 
     async fn run(&mut self, session: &mut Session<'_>) -> Result<Self::Output, CallFailure> {
-        let after = self.request.after.map(Cursor::to_key).transpose()?;
+        let many = self.request.after.and_then(|after| after.as_bytes().strip_prefix(&MANY));
+        let after = match many {
+            Some(own) => Some(Cursor::new(own).to_key()?),
+            None => self.request.after.map(Cursor::to_key).transpose()?,
+        };
         let is_hidden = |kind| !self.request.reserved && AggregateKey::reserves(kind);
         let start = Start::of(after.as_ref(), &self.request);
         let Some(start) = start.filter(|_| !self.request.kind.is_some_and(is_hidden)) else {
             return Ok(Page::new(Vec::new(), None));
         };
         let limit = self.request.limit.clamp(1, MAX_ITEMS);
-        let statement = statement(self.names, &self.request, limit);
+        let is_timed = self.request.is_timed();
+        let statement = if is_timed {
+            of_time(self.names, &self.request, limit, many.is_some())
+        } else {
+            statement(self.names, &self.request)
+        };
         let mut query = statement
             .query(session)
             .bind(i64::try_from(limit + 1).unwrap_or(i64::MAX))
             .bind(&start.tenant)
             .bind(&start.kind)
             .bind(&start.id);
-        if self.request.is_timed() {
+        if is_timed {
             // A statement with a name may be planned for any parameters.
             query = query.persistent(false);
             let times = [self.request.created_from, self.request.created_before];
@@ -238,7 +249,13 @@ impl Operation for Keys<'_> {
             .take(limit)
             .map(|row| key(Self::NAME, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?))
             .collect::<Result<Vec<_>, CallFailure>>()?;
-        let next = keys.last().filter(|_| rows.len() > limit).map(Cursor::of_key);
+        let mut next = keys.last().filter(|_| rows.len() > limit).map(Cursor::of_key);
+        if is_timed
+            && let (Some(cursor), Some(row)) = (&next, rows.first())
+            && row.try_get(4)?
+        {
+            next = Some(Cursor::new([&MANY, cursor.as_bytes()].concat()));
+        }
         Ok(Page::new(keys, next))
     }
 }
