@@ -1,5 +1,7 @@
 //! Storing snapshots: background saves, rebuilds and refolds.
 
+use std::sync::Arc;
+
 use super::cache::Outdates;
 use super::core::{EngineCore, check_kind};
 use super::delta::DeltaBase;
@@ -245,8 +247,10 @@ impl<A: Aggregate> EngineCore<A> {
         )
         .created_at(self.clock.now())
         .codec(self.codec.id())
-        .seal(self.openers.seal.clone())
         .last_recorded_at(position.last_recorded_at);
+        if let Some(seal) = &self.openers.seal {
+            builder = builder.seal(Arc::clone(seal));
+        }
         if let Some(digest) = digest {
             builder = builder.digest(digest);
         }

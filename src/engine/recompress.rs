@@ -313,7 +313,10 @@ impl<A: Aggregate> EngineCore<A> {
             return Ok(None);
         };
         let Some(builder) = RecordBuilder::of(&header)? else { return Ok(None) };
-        let builder = builder.compression(compression.clone()).seal(openers.seal.clone());
+        let mut builder = builder.compression(compression.clone());
+        if let Some(seal) = &openers.seal {
+            builder = builder.seal(Arc::clone(seal));
+        }
         let new = builder.build(&raw)?;
         let same = |header| new.open(&header, with, |opened| Ok(opened == raw));
         if new.header().and_then(same) == Ok(true) {

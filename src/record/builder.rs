@@ -113,9 +113,9 @@ impl RecordBuilder {
         self
     }
 
-    /// Sets what seals the payload, if anything.
-    pub(crate) fn seal(mut self, seal: Option<Arc<dyn Seal>>) -> Self {
-        self.seal = seal;
+    /// Sets what seals the payload. Nothing by default.
+    pub fn seal(mut self, seal: impl Seal) -> Self {
+        self.seal = Some(Arc::new(seal));
         self
     }
 
@@ -162,8 +162,8 @@ impl RecordBuilder {
     /// # Errors
     /// - [`ErrorKind::InvalidInput`] for version 0, an extension that is too long, or a state of 4
     ///   GiB or more.
-    /// - [`ErrorKind::Encode`] if a [`Compressor`](crate::codec::Compressor) of the application
-    ///   fails, or does not return what it was given.
+    /// - [`ErrorKind::Encode`] if a [`Compressor`](crate::codec::Compressor) or a [`Seal`] of the
+    ///   application fails, or does not return what it was given.
     pub fn build(&self, raw: &[u8]) -> Result<Record, Error> {
         let mut extensions = Cow::Borrowed(&self.extensions);
         match self.compression.apply(raw)? {

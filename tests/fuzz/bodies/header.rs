@@ -1,8 +1,9 @@
 //! Header decode. Any bytes are a header or a reject; what was read can be written again and then
 //! reads the same.
 
-use snapfold::AggregateKey;
+use snapfold::codec::{Seal, SealContext, Sealed};
 use snapfold::record::{Header, RecordBuilder, SnapshotMeta};
+use snapfold::{AggregateKey, BoxError};
 
 use super::sign;
 
@@ -63,6 +64,9 @@ fn written_again_it_reads_the_same(header: &Header<'_>, meta: &SnapshotMeta) {
     if let Some(id) = header.dictionary {
         builder = builder.dictionary(id);
     }
+    if let Some(key_id) = header.seal_key {
+        builder = builder.seal(Named(key_id.to_owned()));
+    }
     let record = builder.build(b"state").expect("what was read is within the bounds");
     let again = SnapshotMeta::from_header(&record.verify().unwrap()).unwrap();
     // The payload is another one.
@@ -72,4 +76,23 @@ fn written_again_it_reads_the_same(header: &Header<'_>, meta: &SnapshotMeta) {
     expected.raw_bytes = again.raw_bytes;
     expected.payload_checksum = again.payload_checksum;
     assert_eq!(again, expected);
+}
+
+/// Names a key, and changes nothing.
+#[derive(Debug)]
+struct Named(String);
+
+impl Seal for Named {
+    fn seal(&self, _: SealContext<'_>, payload: &[u8]) -> Result<Sealed, BoxError> {
+        Ok(Sealed::new(self.0.clone(), payload))
+    }
+
+    fn open(
+        &self,
+        _: SealContext<'_>,
+        _: &str,
+        sealed: &[u8],
+    ) -> Result<Option<Vec<u8>>, BoxError> {
+        Ok(Some(sealed.to_vec()))
+    }
 }
