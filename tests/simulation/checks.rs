@@ -336,8 +336,13 @@ impl<A: Subject> Client<A> {
                 let conflict = error.kind() == ErrorKind::Conflict;
                 // The base of a delta went while it was made, or what is in the way lost its base.
                 let by_base = book.lock().has_deltas(key);
-                let damaged =
-                    since.damaged || since.rotted || was_in_the_way || is_in_the_way || by_base;
+                // A stale answer may show a damaged record that was replaced before.
+                let damaged = since.damaged
+                    || since.stale
+                    || since.rotted
+                    || was_in_the_way
+                    || is_in_the_way
+                    || by_base;
                 if (by_store && since.failed) || (conflict && damaged) {
                     book.note(&format!("{key}: not created: {error}"));
                 } else {

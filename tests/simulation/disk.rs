@@ -9,9 +9,9 @@ use snapfold::layer::{Fault, FaultyStore};
 use snapfold::record::{Record, SnapshotMeta};
 use snapfold::store::{
     Capabilities, Cursor, DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, MarkChange,
-    Page, PutOptions, PutOutcome, Query, Selection,
+    Page, PutOptions, PutOutcome, Query, Rewrite, Selection,
 };
-use snapfold::{AggregateKey, Error, MemoryStore, SnapshotId, SnapshotStore};
+use snapfold::{AggregateKey, Error, SnapshotId, SnapshotStore};
 use tokio::sync::watch;
 
 use crate::model::Book;
@@ -19,7 +19,7 @@ use crate::model::Book;
 /// Keeps the records, and tells the model of each change.
 #[derive(Clone)]
 pub(crate) struct Disk {
-    pub(crate) inner: MemoryStore,
+    pub(crate) inner: Arc<dyn SnapshotStore>,
     pub(crate) book: Arc<Book>,
 }
 
@@ -88,6 +88,14 @@ impl SnapshotStore for Disk {
         let metas = self.inner.list(ListRequest::new(key).limit(usize::MAX)).await?.items;
         self.book.were_marked(&metas);
         Ok(changed)
+    }
+
+    async fn rewrite(&self, rewrites: Vec<Rewrite>) -> Result<Vec<bool>, Error> {
+        let rewritten = self.inner.rewrite(rewrites.clone()).await?;
+        for (rewrite, _) in rewrites.iter().zip(&rewritten).filter(|(_, done)| **done) {
+            self.book.was_rewritten(&rewrite.record);
+        }
+        Ok(rewritten)
     }
 }
 
@@ -185,6 +193,10 @@ impl SnapshotStore for Front {
         change: MarkChange<'_>,
     ) -> Result<u64, Error> {
         self.pass(self.store.mark(key, selection, change)).await
+    }
+
+    async fn rewrite(&self, rewrites: Vec<Rewrite>) -> Result<Vec<bool>, Error> {
+        self.pass(self.store.rewrite(rewrites)).await
     }
 }
 

@@ -71,6 +71,21 @@ fn every_promise_holds_with_deltas_whatever_fails() {
     simulate(SEEDS / 2, Plan::with_deltas, &met);
 }
 
+/// Archived snapshots and those that get another form are there like any other.
+#[test]
+fn every_promise_holds_while_snapshots_move_whatever_fails() {
+    let met = [
+        "a delta made whole",
+        "a load from Snapshot",
+        "a repair",
+        "a restore",
+        "a rewritten snapshot",
+        "snapshots archived",
+        "snapshots restored",
+    ];
+    simulate(SEEDS / 2, Plan::with_moves, &met);
+}
+
 fn simulate(usual: u64, with: fn(Plan) -> Plan, expected: &[&str]) {
     let first = from_environment("SIMULATION_FROM").unwrap_or(0);
     let seeds = from_environment("SIMULATION_SEEDS").unwrap_or(usual);

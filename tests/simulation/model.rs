@@ -292,6 +292,35 @@ impl Book {
         }
     }
 
+    /// A record really got another form, which nothing but its size and its base may show.
+    pub(crate) fn was_rewritten(&self, record: &Record) {
+        let header = record.header().unwrap();
+        let id = self.id_in(&header);
+        self.note(&format!("  disk: rewrote {}", name(id)));
+        let mut model = self.lock();
+        let stored = model.truth.get_mut(&id).unwrap();
+        let content = |header: &Header<'_>| {
+            (header.digest, header.as_of, header.last_recorded_at, header.created_at, header.codec)
+        };
+        let is_same = stored.record.header().is_ok_and(|was| {
+            content(&was) == content(&header)
+                && was.anchor == header.anchor
+                && was.labels().eq(header.labels())
+        });
+        let was_delta = stored.base.is_some();
+        stored.base = header.base.map(|base| base.version);
+        stored.is_rotten = record.verify().is_err();
+        stored.record = record.clone();
+        drop(model);
+        self.met("a rewritten snapshot");
+        if was_delta {
+            self.met("a delta made whole");
+        }
+        self.require("R10", is_same && header.base.is_none(), || {
+            format!("{} was rewritten as another snapshot", name(id))
+        });
+    }
+
     /// The marks of a key may have changed: all its snapshots, as they are now.
     pub(crate) fn were_marked(&self, metas: &[SnapshotMeta]) {
         let mut model = self.lock();

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use snapfold::codec::Compression;
 use snapfold::engine::{
-    CacheConfig, Incremental, ManualClock, Observation, Observer, OnStoreFailure,
+    CacheConfig, Incremental, ManualClock, Observation, Observer, OnStoreFailure, RecompressRequest,
 };
 use snapfold::manager::CreateOptions;
 use snapfold::record::Generation;
@@ -267,6 +268,12 @@ impl<A: Subject> Client<A> {
                 let version = place.version(head);
                 let repaired = self.engine.rebuild(&name, version).await;
                 self.check_repair(before, key, version, repaired);
+            }
+            Op::Recompress { lz4, whole } => {
+                let form = if lz4 { Compression::lz4().min_bytes(0) } else { Compression::none() };
+                let request = RecompressRequest::new(form).key(name).whole_deltas(whole);
+                let done = self.engine.recompress(&request).await;
+                self.check_error(before, key, "recompress", done.as_ref().err());
             }
         }
     }

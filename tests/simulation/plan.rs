@@ -22,6 +22,8 @@ pub(crate) struct Plan {
     pub(crate) anchors: bool,
     /// How many deltas are based on the same snapshot, if there are deltas.
     pub(crate) deltas: Option<u32>,
+    /// Whether the store has two tiers, between which snapshots move.
+    pub(crate) tiers: bool,
     pub(crate) nodes: [NodeConfig; NODES],
     pub(crate) steps: Vec<Step>,
 }
@@ -91,6 +93,11 @@ pub(crate) enum What {
         config: NodeConfig,
         gently: bool,
     },
+    /// Old snapshots move to the cold tier, or all come back.
+    Move {
+        key: usize,
+        back: bool,
+    },
     /// A stored record rots.
     Rot {
         key: usize,
@@ -127,6 +134,10 @@ pub(crate) enum Op {
     Delete(Place),
     DeleteBefore(Place),
     Repair(Place),
+    Recompress {
+        lz4: bool,
+        whole: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -323,13 +334,39 @@ impl Plan {
         let steps = (0..count)
             .map(|at| Step { at, what: what(rng, &pace), rest: rest(rng, &pace) })
             .collect();
-        Self { seed, rates, source_failing, anchors, deltas: None, nodes, steps }
+        Self { seed, rates, source_failing, anchors, deltas: None, tiers: false, nodes, steps }
     }
 
     /// The same, but with snapshots that are stored as deltas.
     pub(crate) fn with_deltas(mut self) -> Self {
         self.deltas = Some(u32::try_from(1 + self.seed % 5).unwrap());
         self
+    }
+
+    /// The same, but snapshots also move between two tiers, and get another compression.
+    pub(crate) fn with_moves(self) -> Self {
+        let mut rng = Rng::with_seed(!self.seed);
+        let rng = &mut rng;
+        let mut plan = if rng.bool() { self.with_deltas() } else { self };
+        plan.tiers = true;
+        let mut steps = Vec::new();
+        for step in plan.steps {
+            if rng.u8(..3) == 0 {
+                let (node, key) = (rng.usize(..NODES), rng.usize(..KEYS));
+                let op = Op::Recompress { lz4: rng.bool(), whole: rng.bool() };
+                let what = match rng.u8(..4) {
+                    0 => What::Move { key, back: true },
+                    1 | 2 => What::Move { key, back: false },
+                    _ => What::Begin { node, key, op, patience: None },
+                };
+                steps.push(Step { at: 0, what, rest: rng.u64(..4) });
+            }
+            steps.push(step);
+        }
+        for (at, step) in steps.iter_mut().enumerate() {
+            step.at = at;
+        }
+        Self { steps, ..plan }
     }
 
     pub(crate) fn faults(&self) -> Faults {

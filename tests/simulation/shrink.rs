@@ -44,8 +44,9 @@ pub(crate) fn story(plan: &Plan, outcome: &Outcome) -> String {
         shrunk.steps.len(),
     )
     .unwrap();
-    let Plan { nodes, anchors, deltas, .. } = &shrunk;
-    writeln!(story, "config: {nodes:?}, anchors: {anchors}, deltas: {deltas:?}").unwrap();
+    let Plan { nodes, anchors, deltas, tiers, .. } = &shrunk;
+    let tiers = if *tiers { ", two tiers" } else { "" };
+    writeln!(story, "config: {nodes:?}, anchors: {anchors}, deltas: {deltas:?}{tiers}").unwrap();
     for violation in &its_outcome.violations {
         writeln!(story, "  {}: {}", violation.rule, violation.what).unwrap();
     }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use snapfold::engine::ManualClock;
-use snapfold::layer::{Fault, FaultyStore};
+use snapfold::layer::{Fault, FaultyStore, TieredStore};
 use snapfold::record::Record;
-use snapfold::store::{ListRequest, Lookup, PutOptions, Query};
+use snapfold::store::{ListRequest, Lookup, PutOptions, Query, Selection};
 use snapfold::{MemoryStore, SnapshotStore, Timestamp};
 
 use crate::disk::{Disk, Front};
@@ -47,7 +47,8 @@ pub(crate) fn run(plan: &Plan) -> Outcome {
 
 struct World {
     book: Arc<Book>,
-    disk: MemoryStore,
+    disk: Arc<dyn SnapshotStore>,
+    tiers: Option<TieredStore>,
     store: FaultyStore,
     source: Source,
     clock: ManualClock,
@@ -60,8 +61,12 @@ struct World {
 impl World {
     fn new(plan: &Plan) -> Self {
         let book = Arc::new(Book::new(plan.meets(Fault::Lost)));
-        let inner = MemoryStore::new();
-        let disk = Disk { inner: inner.clone(), book: Arc::clone(&book) };
+        let tiers = plan.tiers.then(|| TieredStore::new(MemoryStore::new(), MemoryStore::new()));
+        let inner: Arc<dyn SnapshotStore> = match &tiers {
+            Some(tiers) => Arc::new(tiers.clone()),
+            None => Arc::new(MemoryStore::new()),
+        };
+        let disk = Disk { inner: Arc::clone(&inner), book: Arc::clone(&book) };
         let store = FaultyStore::new(disk, plan.faults());
         let source = Source::new(Arc::clone(&book), plan.seed, plan.source_failing);
         let clock = ManualClock::at(Timestamp::from_seconds(1_000_000));
@@ -70,6 +75,7 @@ impl World {
         let mut world = Self {
             book,
             disk: inner,
+            tiers,
             store,
             source,
             clock,
@@ -148,6 +154,7 @@ impl World {
                 self.nodes[*node] = self.started(*node);
                 self.book.met("a restart");
             }
+            What::Move { key, back } => self.moves(*key, *back).await,
             What::Rot { key, which, bit } => self.rot(*key, *which, *bit).await,
             What::Clock { forward } => self.clock.advance(Duration::from_secs(*forward)),
             What::ClockBack { seconds } => {
@@ -221,6 +228,24 @@ impl World {
         self.book.met("a restore");
         if restart {
             self.nodes = (0..NODES).map(|node| self.started(node)).collect();
+        }
+    }
+
+    /// Moves do not change what is stored.
+    async fn moves(&self, key: usize, back: bool) {
+        let Some(tiers) = &self.tiers else { return };
+        let name = &self.book.keys[key];
+        let moved = if back {
+            tiers.restore(name, Selection::All).await.map(|report| report.copied)
+        } else {
+            tiers.archive(name, Timestamp::MAX).await.map(|report| report.moved)
+        };
+        self.book.note(&format!("{key}: moved {moved:?}"));
+        match moved {
+            Ok(0) => {}
+            Ok(_) if back => self.book.met("snapshots restored"),
+            Ok(_) => self.book.met("snapshots archived"),
+            Err(error) => self.book.violate("R10", format!("a move failed: {error}")),
         }
     }
 
