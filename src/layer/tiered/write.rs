@@ -45,28 +45,16 @@ impl TieredStore {
             let rest = names.iter().filter(|name| !archived.contains(name));
             self.check_marks(rest, &options).await?;
         }
-        let (mut to_hot, mut to_cold) = (Vec::new(), Vec::new());
-        for (record, is_archived) in records.into_iter().zip(&is_archived) {
-            if *is_archived { to_cold.push(record) } else { to_hot.push(record) }
-        }
-        let mut of_cold = self.cold.put(to_cold, options.clone()).await?.into_iter();
-        let mut of_hot = if to_hot.is_empty() {
-            Vec::new().into_iter()
+        let (to_hot, to_cold) = split(records, &is_archived);
+        let of_cold = self.cold.put(to_cold, options.clone()).await?;
+        let of_hot = if to_hot.is_empty() {
+            Vec::new()
         } else {
             // Part of the batch may be stored.
             let put = self.hot.put(to_hot, options).await;
-            put.map_err(|error| error.with_retry(Retry::Unknown))?.into_iter()
+            put.map_err(|error| error.with_retry(Retry::Unknown))?
         };
-        let mut outcomes = Vec::with_capacity(is_archived.len());
-        for is_archived in is_archived {
-            let next = if is_archived { of_cold.next() } else { of_hot.next() };
-            outcomes.push(next.ok_or_else(|| {
-                let message = "the store returned too few outcomes: check it with the conformance \
-                               kit (C-17)";
-                Error::new(ErrorKind::Store, "put a snapshot", message).with_retry(Retry::Unknown)
-            })?);
-        }
-        Ok(outcomes)
+        joined("put a snapshot", "C-17", &is_archived, of_hot, of_cold)
     }
 
     /// Rewrites snapshots that only `cold` has there, and all others in `hot`. A copy in `cold` of a
@@ -85,21 +73,14 @@ impl TieredStore {
         let names = names.collect::<Result<Vec<_>, _>>()?;
         let _writes = self.locks.writes.shared_all(names.iter().map(|(key, _)| key)).await;
         let archived = self.archived(&names).await?;
-        let mut rewritten = vec![false; names.len()];
-        for (tier, is_cold) in [(&self.hot, false), (&self.cold, true)] {
-            let own = |(_, name): &(_, &Name)| archived.contains(*name) == is_cold;
-            let places: Vec<_> = names.iter().enumerate().filter(own).map(|own| own.0).collect();
-            let own = places.iter().filter_map(|place| rewrites.get(*place)).cloned().collect();
-            if places.is_empty() {
-                continue;
-            }
-            for (place, replaced) in places.into_iter().zip(tier.rewrite(own).await?) {
-                if let Some(slot) = rewritten.get_mut(place) {
-                    *slot = replaced;
-                }
-            }
+        if archived.is_empty() {
+            return self.hot.rewrite(rewrites).await;
         }
-        Ok(rewritten)
+        let is_archived: Vec<_> = names.iter().map(|name| archived.contains(name)).collect();
+        let (to_hot, to_cold) = split(rewrites, &is_archived);
+        let of_cold = self.cold.rewrite(to_cold).await?;
+        let of_hot = if to_hot.is_empty() { Vec::new() } else { self.hot.rewrite(to_hot).await? };
+        joined("rewrite snapshots", "C-70", &is_archived, of_hot, of_cold)
     }
 
     /// Checks a record against the limits of both tiers, so that each can be moved.
@@ -273,6 +254,37 @@ impl TieredStore {
         };
         metas.iter().map(deletable).collect()
     }
+}
+
+/// Splits the items of a batch into those for `hot` and those for `cold`.
+fn split<T>(items: Vec<T>, is_archived: &[bool]) -> (Vec<T>, Vec<T>) {
+    let (mut to_hot, mut to_cold) = (Vec::new(), Vec::new());
+    for (item, is_archived) in items.into_iter().zip(is_archived) {
+        if *is_archived { to_cold.push(item) } else { to_hot.push(item) }
+    }
+    (to_hot, to_cold)
+}
+
+/// Returns the answers of both tiers in the order of the items that were [`split`]. `broken` is the
+/// obligation that a tier with too few answers breaks.
+fn joined<T>(
+    operation: &'static str,
+    broken: &str,
+    is_archived: &[bool],
+    of_hot: Vec<T>,
+    of_cold: Vec<T>,
+) -> Result<Vec<T>, Error> {
+    let (mut of_hot, mut of_cold) = (of_hot.into_iter(), of_cold.into_iter());
+    let next = |is_archived: &bool| {
+        let next = if *is_archived { of_cold.next() } else { of_hot.next() };
+        next.ok_or_else(|| {
+            let message = format!(
+                "the store returned too few outcomes: check it with the conformance kit ({broken})"
+            );
+            Error::new(ErrorKind::Store, operation, message).with_retry(Retry::Unknown)
+        })
+    };
+    is_archived.iter().map(next).collect()
 }
 
 /// Returns the length of a key as [`Capabilities::max_key_bytes`](crate::store::Capabilities)
