@@ -50,6 +50,11 @@ impl PutRow {
         (&self.meta.key, self.meta.generation, self.meta.version)
     }
 
+    /// Returns the length of the record in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.record.as_bytes().len()
+    }
+
     fn payload(&self) -> &[u8] {
         self.record.as_bytes().get(self.header_bytes..).unwrap_or_default()
     }
@@ -128,7 +133,8 @@ impl Operation for Put<'_> {
                 _ => groups.push(PutGroup { items: vec![item] }),
             }
         }
-        let chunks = chunks(&groups, &self.options);
+        let sent = |group: &PutGroup<'_>| group.sent(&self.options).map_or(0, PutRow::bytes);
+        let chunks = chunks(&groups, sent);
         if let [chunk] = &*chunks {
             self.put_chunk(session, chunk, &mut outcomes).await?;
         } else if !chunks.is_empty() {
@@ -186,15 +192,16 @@ fn replaces_its_own(options: &PutOptions) -> bool {
     options.replaces(&options.marks)
 }
 
-fn chunks<'g, 'i>(groups: &'g [PutGroup<'i>], options: &PutOptions) -> Vec<&'g [PutGroup<'i>]> {
+/// Cuts items into those of one statement each. `size` returns the bytes that an item sends.
+pub(super) fn chunks<T>(items: &[T], size: impl Fn(&T) -> usize) -> Vec<&[T]> {
     let mut chunks = Vec::new();
-    let mut rest = groups;
+    let mut rest = items;
     while !rest.is_empty() {
         let mut bytes = 0;
         let fitting = rest
             .iter()
-            .take_while(|group| {
-                bytes += group.sent(options).map_or(0, |item| item.record.as_bytes().len());
+            .take_while(|item| {
+                bytes += size(item);
                 bytes <= MAX_STATEMENT_BYTES
             })
             .count();

@@ -11,9 +11,6 @@ use super::statement::{Statement, select};
 use crate::error::Error;
 use crate::store::Rewrite;
 
-/// The maximum size of one statement, unless a single record is larger.
-const MAX_STATEMENT_BYTES: usize = 32 << 20;
-
 const NAME: &str = "rewrite snapshots";
 
 /// Locks the rows with the expected headers, in the order in which puts lock them, and replaces
@@ -40,40 +37,25 @@ pub(super) fn statement(names: &Names) -> Statement {
     })
 }
 
-/// The rewrites of one statement.
-pub(super) struct RewriteSome<'a> {
-    statement: &'a Statement,
-    /// In the order of their identities.
-    items: Vec<(PutRow, &'a Rewrite)>,
+/// Checks rewrites, and sorts them by their identities.
+pub(super) fn rows(
+    rewrites: &[Rewrite],
+    max_record_bytes: u64,
+) -> Result<Vec<(PutRow, &Rewrite)>, Error> {
+    Rewrite::check_all(rewrites)?;
+    let row = |(place, rewrite): (usize, &'_ Rewrite)| {
+        item(place, rewrite.record.clone(), max_record_bytes)
+    };
+    let rows = rewrites.iter().enumerate().map(row).zip(rewrites);
+    let mut rows = rows.map(|(row, of)| Ok((row?, of))).collect::<Result<Vec<_>, Error>>()?;
+    rows.sort_by(|(a, _), (b, _)| a.identity().cmp(&b.identity()));
+    Ok(rows)
 }
 
-impl<'a> RewriteSome<'a> {
-    /// Checks the rewrites and splits them into statements, so that each is a short transaction.
-    pub(super) fn split(
-        statement: &'a Statement,
-        rewrites: &'a [Rewrite],
-        max_record_bytes: u64,
-    ) -> Result<Vec<Self>, Error> {
-        Rewrite::check_all(rewrites)?;
-        let mut items = Vec::with_capacity(rewrites.len());
-        for (place, rewrite) in rewrites.iter().enumerate() {
-            items.push((item(place, rewrite.record.clone(), max_record_bytes)?, rewrite));
-        }
-        items.sort_by(|(a, _), (b, _)| a.identity().cmp(&b.identity()));
-        let (mut parts, mut part, mut bytes) = (Vec::new(), Vec::new(), 0);
-        for item in items {
-            bytes += item.1.record.as_bytes().len();
-            if bytes > MAX_STATEMENT_BYTES && !part.is_empty() {
-                bytes = item.1.record.as_bytes().len();
-                parts.push(Self { statement, items: std::mem::take(&mut part) });
-            }
-            part.push(item);
-        }
-        if !part.is_empty() {
-            parts.push(Self { statement, items: part });
-        }
-        Ok(parts)
-    }
+/// The rewrites of one statement.
+pub(super) struct RewriteSome<'a> {
+    pub(super) statement: &'a Statement,
+    pub(super) items: &'a [(PutRow, &'a Rewrite)],
 }
 
 impl Operation for RewriteSome<'_> {

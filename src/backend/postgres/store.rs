@@ -23,7 +23,7 @@ use super::names::Names;
 use super::options::PostgresOptions;
 use super::page::{self, List};
 use super::prune::{self, PruneAll, PruneChunk, PruneOne, PruneProgress};
-use super::put::{Put, PutStatements};
+use super::put::{self, Put, PutStatements};
 use super::put_sql;
 use super::rewrite::{self, RewriteSome};
 use super::statement::Statement;
@@ -420,9 +420,11 @@ impl SnapshotStore for PostgresStore {
 
     async fn rewrite(&self, rewrites: Vec<Rewrite>) -> Result<Vec<bool>, Error> {
         let mut rewritten = vec![false; rewrites.len()];
-        let (statement, max_bytes) = (&self.inner.rewrite, self.inner.max_record_bytes);
-        for mut part in RewriteSome::split(statement, &rewrites, max_bytes)? {
-            for place in self.inner.connections.run(&mut part).await? {
+        let rows = rewrite::rows(&rewrites, self.inner.max_record_bytes)?;
+        // Each statement is a short transaction.
+        for items in put::chunks(&rows, |(row, _)| row.bytes()) {
+            let mut some = RewriteSome { statement: &self.inner.rewrite, items };
+            for place in self.inner.connections.run(&mut some).await? {
                 if let Some(slot) = rewritten.get_mut(place) {
                     *slot = true;
                 }
