@@ -10,7 +10,7 @@ use super::core::{EngineCore, check_kind, off_the_runtime};
 use crate::compress::Compression;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
-use crate::record::{OpenWith, Openers, Record, RecordBuilder, SnapshotMeta};
+use crate::record::{OpenWith, Openers, Record, RecordBuilder};
 use crate::state::Aggregate;
 use crate::store::{
     Cursor, Found, KeysRequest, ListRequest, Lookup, Query, Rewrite, SnapshotStoreExt,
@@ -105,6 +105,14 @@ impl RecompressRequest {
     pub const fn limit(mut self, aggregates: usize) -> Self {
         self.limit = aggregates;
         self
+    }
+
+    fn keys<'a>(&'a self, kind: &'a str) -> KeysRequest<'a> {
+        let mut keys = KeysRequest::new().kind(kind).limit(self.limit);
+        keys.tenant = self.tenant.as_deref();
+        keys.created_before = self.created_before;
+        keys.after = self.after.as_ref();
+        keys
     }
 }
 
@@ -208,8 +216,10 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// # Cancellation
     /// If the future is dropped, each snapshot is either as before or rewritten.
     pub async fn recompress(&self, request: &RecompressRequest) -> Result<Recompressed, Error> {
-        request.compression.check_available()?;
-        let openers = Arc::new(self.core.openers.clone().with_those_of(&request.compression)?);
+        let compression = request.compression.clone();
+        compression.check_available()?;
+        let openers = self.core.openers.clone().with_those_of(&compression)?;
+        let form = Arc::new(NewForm { compression, openers });
         if !self.core.store.capabilities().rewrites {
             let message = "this store does not support rewrites: use a store with \
                            Capabilities::rewrites";
@@ -220,20 +230,22 @@ impl<A: Aggregate> SnapshotEngine<A> {
             check_kind::<A>(key)?;
             vec![key.clone()]
         } else {
-            let mut keys = KeysRequest::new().kind(A::KIND).limit(request.limit);
-            keys.tenant = request.tenant.as_deref();
-            keys.created_before = request.created_before;
-            keys.after = request.after.as_ref();
-            let page = self.core.store.keys(keys).await?;
+            let page = self.core.store.keys(request.keys(A::KIND)).await?;
             report.next = page.next;
             page.items
         };
         for key in &keys {
             report.aggregates += 1;
-            self.core.recompress(key, (request, &openers), &mut report).await?;
+            self.core.recompress(key, request, &form, &mut report).await?;
         }
         Ok(report)
     }
+}
+
+/// How snapshots are stored from now on, and what opens the old and the new ones.
+struct NewForm {
+    compression: Compression,
+    openers: Openers,
 }
 
 /// Rewrites on their way to the store. The flag tells whether the old record is a delta.
@@ -247,22 +259,22 @@ impl<A: Aggregate> EngineCore<A> {
     async fn recompress(
         self: &Arc<Self>,
         key: &AggregateKey,
-        (request, openers): (&RecompressRequest, &Arc<Openers>),
+        request: &RecompressRequest,
+        form: &Arc<NewForm>,
         report: &mut Recompressed,
     ) -> Result<(), Error> {
-        let before = request.created_before;
-        let is_old = |meta: &SnapshotMeta| before.is_none_or(|before| meta.created_at < before);
+        let keys = request.keys(A::KIND);
         let mut batch = RewriteBatch::default();
         for meta in self.store.list_all(ListRequest::new(key)).await? {
-            if !is_old(&meta) || (meta.base.is_some() && !request.whole_deltas) {
+            let (is_old, is_delta) = (keys.admits_created_at(meta.created_at), meta.base.is_some());
+            if !is_old || (is_delta && !request.whole_deltas) {
                 continue;
             }
             let Lookup::Found(found) = self.store.get(Query::exact(key, meta.id())).await? else {
                 report.changed += 1;
                 continue;
             };
-            let (old, is_delta) = (found.record.clone(), meta.base.is_some());
-            let form = (request.compression.clone(), Arc::clone(openers));
+            let old = found.record.clone();
             let Some(new) = self.recompressed(found, meta.raw_bytes, form).await? else {
                 report.unreadable += 1;
                 continue;
@@ -290,41 +302,37 @@ impl<A: Aggregate> EngineCore<A> {
         self: &Arc<Self>,
         found: Found,
         raw_bytes: u64,
-        (compression, openers): (Compression, Arc<Openers>),
+        form: &Arc<NewForm>,
     ) -> Result<Option<Record>, Error> {
         if raw_bytes <= INLINE_BYTES || Handle::try_current().is_err() {
-            return self.reformed(&found, &compression, &openers);
+            return self.reformed(&found, form);
         }
-        let core = Arc::clone(self);
+        let (core, form) = (Arc::clone(self), Arc::clone(form));
         let shut_down = "the runtime shut down before the state was compressed";
-        let reform = move || core.reformed(&found, &compression, &openers);
+        let reform = move || core.reformed(&found, &form);
         off_the_runtime(RECOMPRESS, shut_down, reform).await?
     }
 
-    fn reformed(
-        &self,
-        found: &Found,
-        compression: &Compression,
-        openers: &Openers,
-    ) -> Result<Option<Record>, Error> {
+    fn reformed(&self, found: &Found, form: &NewForm) -> Result<Option<Record>, Error> {
+        let NewForm { compression, openers } = form;
         let with = OpenWith { openers, ..self.open_with(&found.bases) };
         let Ok(header) = found.record.header() else { return Ok(None) };
-        let Ok(raw) = found.record.open(&header, with, |raw| Ok(raw.to_vec())) else {
-            return Ok(None);
-        };
         let Some(builder) = RecordBuilder::of(&header)? else { return Ok(None) };
         let mut builder = builder.compression(compression.clone());
         if let Some(seal) = &openers.seal {
             builder = builder.seal(Arc::clone(seal));
         }
-        let new = builder.build(&raw)?;
-        let same = |header| new.open(&header, with, |opened| Ok(opened == raw));
-        if new.header().and_then(same) == Ok(true) {
-            return Ok(Some(new));
-        }
-        let message = "the recompressed state does not read back as it was: the compression is \
-                       faulty, and the old snapshot is kept";
-        Err(Error::new(ErrorKind::Encode, RECOMPRESS, message))
+        let build = |raw: &[u8]| {
+            let new = builder.build(raw)?;
+            let same = |header| new.open(&header, with, |opened| Ok(opened == raw));
+            if new.header().and_then(same) == Ok(true) {
+                return Ok(new);
+            }
+            let message = "the recompressed state does not read back as it was: the compression \
+                           is faulty, and the old snapshot is kept";
+            Err(Error::new(ErrorKind::Encode, RECOMPRESS, message))
+        };
+        found.record.open(&header, with, |raw| Ok(build(raw))).ok().transpose()
     }
 
     async fn rewrite(
