@@ -4,9 +4,8 @@
 //! process has replaced or deleted and that comes back; a delta that loses its base; a damaged
 //! record that is copied into a valid one.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use snapfold::codec::{Compression, CompressionId, Dictionary};
 use snapfold::engine::{EngineBuilder, Incremental, ManualClock, RecompressRequest, Recompressed};
@@ -15,14 +14,16 @@ use snapfold::manager::{CreateOptions, Origin};
 use snapfold::record::{Record, SnapshotMeta};
 use snapfold::retention::keep_last;
 use snapfold::store::{
-    Capabilities, Cursor, DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, Mark,
-    MarkChange, Page, PutOptions, PutOutcome, Query, Rewrite, Selection, SnapshotStoreExt,
+    DeleteOptions, ListRequest, Mark, MarkChange, PutOptions, Query, Rewrite, Selection,
+    SnapshotStoreExt,
 };
 use snapfold::trigger::manual;
 use snapfold::{
-    Aggregate, AggregateKey, Error, ErrorKind, MemoryEvents, MemoryStore, SnapshotEngine,
-    SnapshotId, SnapshotStore, Timestamp,
+    Aggregate, AggregateKey, ErrorKind, MemoryEvents, MemoryStore, SnapshotEngine, SnapshotId,
+    SnapshotStore, Timestamp,
 };
+
+use crate::support::{Limited, Store};
 
 /// About 10 KB of text in JSON's manner, which Zstandard compresses better than LZ4.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -242,95 +243,27 @@ async fn a_new_dictionary_reaches_old_snapshots() {
     assert_eq!((report.rewritten, report.unreadable), (0, 1));
 }
 
-type Meanwhile = Box<dyn FnOnce() -> futures_util::future::BoxFuture<'static, ()> + Send>;
-
-/// Runs something before the next rewrite.
-struct Interrupted {
-    inner: MemoryStore,
-    meanwhile: Mutex<Option<Meanwhile>>,
-}
-
-impl std::fmt::Debug for Interrupted {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Interrupted")
-    }
-}
-
-#[async_trait]
-impl SnapshotStore for Interrupted {
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-
-    async fn put(
-        &self,
-        records: Vec<Record>,
-        options: PutOptions,
-    ) -> Result<Vec<PutOutcome>, Error> {
-        self.inner.put(records, options).await
-    }
-
-    async fn get(&self, query: Query<'_>) -> Result<Lookup, Error> {
-        self.inner.get(query).await
-    }
-
-    async fn list(
-        &self,
-        request: ListRequest<'_>,
-    ) -> Result<Page<SnapshotMeta, SnapshotId>, Error> {
-        self.inner.list(request).await
-    }
-
-    async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, Error> {
-        self.inner.keys(request).await
-    }
-
-    async fn delete(
-        &self,
-        key: &AggregateKey,
-        selection: Selection<'_>,
-        options: DeleteOptions,
-    ) -> Result<Deleted, Error> {
-        self.inner.delete(key, selection, options).await
-    }
-
-    async fn mark(
-        &self,
-        key: &AggregateKey,
-        selection: Selection<'_>,
-        change: MarkChange<'_>,
-    ) -> Result<u64, Error> {
-        self.inner.mark(key, selection, change).await
-    }
-
-    async fn rewrite(&self, rewrites: Vec<Rewrite>) -> Result<Vec<bool>, Error> {
-        let meanwhile = self.meanwhile.lock().unwrap().take();
-        if let Some(meanwhile) = meanwhile {
-            meanwhile().await;
-        }
-        self.inner.rewrite(rewrites).await
-    }
-}
-
-/// A snapshot with a wrong state is read, and rebuilt by another process before it is rewritten.
+/// A snapshot is read, and rebuilt or deleted by another process before it is rewritten.
 #[tokio::test]
 async fn what_others_change_meanwhile_stays_as_they_left_it() {
-    let inner = MemoryStore::new();
-    let store = Arc::new(Interrupted { inner: inner.clone(), meanwhile: Mutex::new(None) });
-    let world = World::over(store.clone());
+    let store = Store::default();
+    let world = World::over(Arc::new(store.clone()));
     let engine = world.builder().build().unwrap();
     let key = world.history(&engine, "a", &[2, 4, 6]).await;
 
-    let other = SnapshotEngine::<Cart>::builder(world.events.clone(), inner.clone());
+    store.put_gate.close();
+    let own = engine.clone();
+    let recompression = tokio::spawn(async move { own.recompress(&hard()).await.unwrap() });
+    while store.put_gate.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let other = SnapshotEngine::<Cart>::builder(world.events.clone(), store.inner.clone());
     let other = other.compression(Compression::none()).build().unwrap();
-    let (rebuilt, raced) = (key.clone(), other.clone());
-    *store.meanwhile.lock().unwrap() = Some(Box::new(move || {
-        Box::pin(async move {
-            raced.rebuild(&rebuilt, 4).await.unwrap();
-            raced.delete(&rebuilt, 2).await.unwrap();
-        })
-    }));
-    let report = engine.recompress(&hard()).await.unwrap();
+    other.rebuild(&key, 4).await.unwrap();
+    other.delete(&key, 2).await.unwrap();
+    store.put_gate.open();
+
+    let report = recompression.await.unwrap();
     assert_eq!((report.rewritten, report.changed), (1, 2), "{report}");
     let metas = world.metas(&key).await;
     let left: Vec<_> = metas.iter().map(|meta| (meta.version, meta.compression)).collect();
@@ -359,49 +292,14 @@ async fn a_damaged_snapshot_stays_damaged() {
 
 #[tokio::test]
 async fn a_store_without_rewrites_is_refused() {
-    #[derive(Debug)]
-    struct Plain(MemoryStore);
-
-    #[async_trait]
-    impl SnapshotStore for Plain {
-        fn capabilities(&self) -> Capabilities {
-            self.0.capabilities().rewrites(false)
-        }
-        async fn put(
-            &self,
-            records: Vec<Record>,
-            options: PutOptions,
-        ) -> Result<Vec<PutOutcome>, Error> {
-            self.0.put(records, options).await
-        }
-        async fn get(&self, query: Query<'_>) -> Result<Lookup, Error> {
-            self.0.get(query).await
-        }
-        async fn list(
-            &self,
-            request: ListRequest<'_>,
-        ) -> Result<Page<SnapshotMeta, SnapshotId>, Error> {
-            self.0.list(request).await
-        }
-        async fn keys(
-            &self,
-            request: KeysRequest<'_>,
-        ) -> Result<Page<AggregateKey, Cursor>, Error> {
-            self.0.keys(request).await
-        }
-        async fn delete(
-            &self,
-            key: &AggregateKey,
-            selection: Selection<'_>,
-            options: DeleteOptions,
-        ) -> Result<Deleted, Error> {
-            self.0.delete(key, selection, options).await
-        }
-    }
-
+    let plain = || {
+        let inner = MemoryStore::new();
+        let capabilities = inner.capabilities().rewrites(false);
+        Limited(inner, capabilities)
+    };
     for store in [
-        Arc::new(Plain(MemoryStore::new())) as Arc<dyn SnapshotStore>,
-        Arc::new(TieredStore::new(MemoryStore::new(), Plain(MemoryStore::new()))),
+        Arc::new(plain()) as Arc<dyn SnapshotStore>,
+        Arc::new(TieredStore::new(MemoryStore::new(), plain())),
     ] {
         let world = World::over(store);
         let engine = world.builder().build().unwrap();

@@ -3,6 +3,7 @@
 
 mod account;
 mod gate;
+mod limited;
 mod source;
 mod store;
 
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex};
 
 pub use account::{Account, Event, OldAccount};
 pub use gate::{Gate, Yields};
+pub use limited::Limited;
 pub use source::Source;
 pub use store::{Op, Store};
 

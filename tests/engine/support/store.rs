@@ -28,7 +28,7 @@ pub struct Store {
     pub inner: MemoryStore,
     /// Before a get is answered.
     pub get_gate: Gate,
-    /// Before a put is done.
+    /// Before a put or a rewrite is done.
     pub put_gate: Gate,
     /// At each await point: before and after each call.
     pub yields: Yields,
@@ -201,6 +201,7 @@ impl SnapshotStore for Store {
     }
 
     async fn rewrite(&self, rewrites: Vec<Rewrite>) -> Result<Vec<bool>, Error> {
+        self.put_gate.pass().await;
         self.inner.rewrite(rewrites).await
     }
 

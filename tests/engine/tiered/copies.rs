@@ -1,14 +1,14 @@
 //! What is found, kept and deleted when the snapshots of an aggregate are in both tiers.
 
 use snapfold::layer::{Fault, Faults, FaultyStore, StoreCall, TieredStore};
-use snapfold::record::{Record, RecordBuilder, SnapshotMeta};
+use snapfold::record::RecordBuilder;
 use snapfold::store::{
-    Capabilities, Cursor, DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, Mark,
-    MarkChange, Page, PutOptions, PutOutcome, Query, Selection, SnapshotStoreExt,
+    Capabilities, ListRequest, Lookup, Mark, MarkChange, PutOptions, PutOutcome, Query, Selection,
+    SnapshotStoreExt,
 };
-use snapfold::{
-    AggregateKey, Error, ErrorKind, MemoryStore, Retry, SnapshotId, SnapshotStore, Timestamp,
-};
+use snapfold::{ErrorKind, MemoryStore, Retry, SnapshotStore, Timestamp};
+
+use crate::support::Limited;
 
 use super::{
     NEW, OLD, Tiers, at, builder, delete, delta, found, id, key, pinned, put, record, versions,
@@ -212,49 +212,6 @@ async fn an_outage_of_a_tier_is_not_a_missing_snapshot() {
         assert!(errors.iter().all(|error| error.retry() == Retry::Later), "{errors:?}");
     }
     assert_eq!(versions(&inner[0]).await, [0; 0]);
-}
-
-/// A tier with these capabilities. Everything else is as in memory.
-#[derive(Debug)]
-struct Limited(MemoryStore, Capabilities);
-
-#[async_trait::async_trait]
-impl SnapshotStore for Limited {
-    fn capabilities(&self) -> Capabilities {
-        self.1
-    }
-
-    async fn put(
-        &self,
-        records: Vec<Record>,
-        options: PutOptions,
-    ) -> Result<Vec<PutOutcome>, Error> {
-        self.0.put(records, options).await
-    }
-
-    async fn get(&self, query: Query<'_>) -> Result<Lookup, Error> {
-        self.0.get(query).await
-    }
-
-    async fn list(
-        &self,
-        request: ListRequest<'_>,
-    ) -> Result<Page<SnapshotMeta, SnapshotId>, Error> {
-        self.0.list(request).await
-    }
-
-    async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, Error> {
-        self.0.keys(request).await
-    }
-
-    async fn delete(
-        &self,
-        key: &AggregateKey,
-        selection: Selection<'_>,
-        options: DeleteOptions,
-    ) -> Result<Deleted, Error> {
-        self.0.delete(key, selection, options).await
-    }
 }
 
 #[tokio::test]
