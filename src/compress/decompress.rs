@@ -5,6 +5,7 @@ use super::dictionary::Dictionary;
 use super::id::CompressionId;
 #[cfg(feature = "lz4")]
 use super::lz4;
+use super::raw::Raw;
 #[cfg(feature = "zstd")]
 use super::zstd;
 
@@ -30,6 +31,16 @@ pub(crate) enum DecompressError {
 /// Decompresses `stored` to exactly `raw_len` bytes. The caller must limit `raw_len`. `compressors`
 /// are those of the application.
 pub(crate) fn decompress(
+    id: CompressionId,
+    stored: &[u8],
+    raw_len: usize,
+    needs: Needs<'_>,
+    compressors: &[CustomCompressor],
+) -> Result<Raw, DecompressError> {
+    read(id, stored, raw_len, needs, compressors).map(Raw::from)
+}
+
+fn read(
     id: CompressionId,
     stored: &[u8],
     raw_len: usize,

@@ -1,5 +1,7 @@
 //! LZ4 blocks, encoded and decoded by the safe code of `lz4_flex`.
 
+use super::raw::Raw;
+
 pub(super) fn compress(raw: &[u8], base: Option<&[u8]>) -> Vec<u8> {
     match base {
         Some(base) => lz4_flex::block::compress_with_dict(raw, base),
@@ -14,7 +16,8 @@ pub(super) fn decompress(stored: &[u8], raw_len: usize, base: Option<&[u8]>) -> 
     if raw_len > stored.len().saturating_mul(255) {
         return None;
     }
-    let mut raw = vec![0; raw_len];
+    let mut raw = Raw::buffer(raw_len);
+    raw.resize(raw_len, 0);
     let written = match base {
         Some(base) => lz4_flex::block::decompress_into_with_dict(stored, &mut raw, base),
         None => lz4_flex::block::decompress_into(stored, &mut raw),

@@ -8,6 +8,7 @@ mod effort;
 mod id;
 #[cfg(feature = "lz4")]
 mod lz4;
+mod raw;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "zstd")]
@@ -216,7 +217,7 @@ impl Compression {
         let stored = self.compress(raw, Some(base))?;
         // Proved like the encoding of a state, because a delta has a second way to go wrong.
         let proved = decompress(self.id, &stored, raw.len(), Needs::Base(base), &[]).ok()?;
-        (proved == raw).then_some((self.id, stored))
+        (*proved == *raw).then_some((self.id, stored))
     }
 
     #[cfg(feature = "zstd")]

@@ -11,6 +11,7 @@ use zstd::zstd_safe::{
 };
 
 use super::effort::Effort;
+use super::raw::Raw;
 
 thread_local! {
     // A new context for each payload would cost more than a small payload itself.
@@ -147,8 +148,10 @@ pub(super) fn decompress(stored: &[u8], raw_len: usize, base: Option<&[u8]>) -> 
     if !may_have(stored, raw_len) {
         return None;
     }
+    let mut raw = Raw::buffer(raw_len);
+    raw.clear();
+    raw.reserve_exact(raw_len);
     if let Some(base) = base {
-        let mut raw = Vec::with_capacity(raw_len);
         let mut context = DCtx::try_create()?;
         context.ref_prefix(base).ok()?;
         context.decompress(&mut raw, stored).ok()?;
@@ -158,7 +161,7 @@ pub(super) fn decompress(stored: &[u8], raw_len: usize, base: Option<&[u8]>) -> 
         if kept.is_none() {
             *kept = Decompressor::new().ok();
         }
-        let raw = kept.as_mut()?.decompress(stored, raw_len).ok()?;
+        kept.as_mut()?.decompress_to_buffer(stored, &mut raw).ok()?;
         (raw.len() == raw_len).then_some(raw)
     })
 }
