@@ -33,7 +33,7 @@ use serde::Serialize;
 use crate::walker::{Walker, What};
 
 pub(crate) use failed::Failed;
-pub(crate) use order::keeps_order;
+pub(crate) use order::{is_hash_set, keeps_order};
 pub use state_digest::{DigestKind, StateDigest};
 
 use hash::{Hash, tag};

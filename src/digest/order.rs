@@ -33,11 +33,33 @@ const ORDERED: [&str; 13] = [
 /// may enter stored bytes. A type that is not listed counts as unordered: the check then detects
 /// less, but never raises a false alarm. `BinaryHeap` is deliberately missing, because equal heaps
 /// may have different layouts.
-pub(crate) fn keeps_order(mut name: &str) -> bool {
+pub(crate) fn keeps_order(name: &str) -> bool {
+    let name = without_pointers(name);
+    ORDERED.iter().any(|ordered| name.starts_with(ordered))
+}
+
+fn without_pointers(mut name: &str) -> &str {
     while let Some(inner) = POINTERS.iter().find_map(|pointer| name.strip_prefix(pointer)) {
         name = inner;
     }
-    ORDERED.iter().any(|ordered| name.starts_with(ordered))
+    name
+}
+
+/// The modules of sets whose order differs from one equal set to the next.
+const HASH_SETS: [&str; 6] = [
+    "std::collections::hash::set::",
+    "hashbrown::set::",
+    "ahash::hash_set::",
+    "dashmap::set::",
+    "imbl::hash::set::",
+    "im::hash::set::",
+];
+
+/// Returns whether a container with this type name is a set that is known to have no order. As with
+/// [`keeps_order`], nothing that depends on the result may enter stored bytes.
+pub(crate) fn is_hash_set(name: &str) -> bool {
+    let name = without_pointers(name);
+    HASH_SETS.iter().any(|module| name.starts_with(module))
 }
 
 #[cfg(test)]
@@ -47,7 +69,7 @@ mod tests {
     use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
     use std::sync::Arc;
 
-    use super::keeps_order;
+    use super::{is_hash_set, keeps_order};
 
     #[test]
     fn ordered_containers_are_known_by_the_names_that_this_compiler_gives_them() {
@@ -71,5 +93,7 @@ mod tests {
         ] {
             assert!(!keeps_order(name), "{name}");
         }
+        assert!(is_hash_set(type_name::<&Arc<HashSet<Vec<u8>>>>()));
+        assert!(!is_hash_set(type_name::<Vec<HashSet<u8>>>()));
     }
 }

@@ -35,7 +35,7 @@ pub use stats::AggregateStats;
 pub use verified::Verified;
 pub use view::View;
 
-pub use crate::value::StateValue;
+pub use crate::value::{StateChange, StateDiff, StatePath, StateStep, StateValue};
 
 /// Loads states through snapshots, manages the snapshots, and takes new ones after commits.
 ///

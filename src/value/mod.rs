@@ -8,6 +8,7 @@
 mod compare;
 mod node;
 mod path;
+mod state_diff;
 mod state_value;
 mod walk;
 mod write;
@@ -17,6 +18,7 @@ pub(crate) use compare::{Compared, Unordered, compare, discover};
 pub(crate) use node::ValueNode;
 #[cfg(any(feature = "postcard", feature = "bincode", feature = "msgpack", feature = "json"))]
 pub(crate) use path::short_name;
+pub use state_diff::{StateChange, StateDiff, StatePath, StateStep};
 pub use state_value::StateValue;
 pub(crate) use walk::{difference, fragile, has_field, skipped};
 pub(crate) use write::write;

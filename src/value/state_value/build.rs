@@ -1,10 +1,12 @@
 //! Creates a [`StateValue`] from a state.
 
+use std::any::type_name;
 use std::fmt;
 
 use serde::Serialize;
 
 use super::StateValue;
+use crate::digest::is_hash_set;
 use crate::error::BoxError;
 use crate::walker::{Inside, JSON_NUMBER, Name, Open, Parts, Visit, WalkStep, Walker, What};
 
@@ -18,7 +20,7 @@ impl StateValue {
     /// Any error returned by the state's `Serialize`, or an error if the state nests deeper than
     /// 1,024 levels.
     pub fn of<T: Serialize + ?Sized>(state: &T) -> Result<Self, BoxError> {
-        state.serialize(Walker(Builder { left: MAX_DEPTH })).map_err(|refused| refused.0.into())
+        Builder { left: MAX_DEPTH + 1 }.below(state).map_err(|refused| refused.0.into())
     }
 }
 
@@ -44,7 +46,13 @@ impl Builder {
             .left
             .checked_sub(1)
             .ok_or_else(|| Refused(format!("the state nests deeper than {MAX_DEPTH} levels")))?;
-        value.serialize(Walker(Self { left }))
+        let mut built = value.serialize(Walker(Self { left }))?;
+        if let StateValue::List(items) = &mut built
+            && is_hash_set(type_name::<T>())
+        {
+            items.sort_by_cached_key(ToString::to_string);
+        }
+        Ok(built)
     }
 }
 

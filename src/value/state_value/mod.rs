@@ -55,7 +55,7 @@ pub enum StateValue {
     Bytes(Vec<u8>),
     /// The content of a `Some`.
     Some(Box<StateValue>),
-    /// A sequence or a tuple.
+    /// A sequence or a tuple. The elements of a hash set are sorted by how they are displayed.
     List(Vec<StateValue>),
     /// A map: its entries in the order of the state.
     Map(Vec<(StateValue, StateValue)>),
