@@ -63,7 +63,8 @@ pub enum ErrorKind {
     Conflict,
     /// The store's files or tables are damaged beyond a single snapshot.
     CorruptStore,
-    /// The state could not be encoded, or the encoded bytes do not decode to the same state.
+    /// The state could not be encoded, the encoded bytes do not decode to the same state, or the
+    /// application's own validation refused the state.
     Encode,
     /// The event source failed.
     EventSource,

@@ -5,17 +5,15 @@ use std::ops::RangeInclusive;
 use async_trait::async_trait;
 
 use super::SnapshotEngine;
-use super::core::check_kind;
 use super::create_many::ExpectedSize;
 use super::recorder::creation;
 use super::spans::{Spanned, in_span};
-use crate::error::{Error, ErrorKind};
-use crate::events::{EventRange, EventTime};
+use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::ledger::{Schedule, ScheduleKey};
 use crate::manager::{
-    AdminContext, AggregateStats, CreateOptions, CreateOutcome, CreateRequest, Loaded, Point,
-    Rebuilt, Retained, SnapshotAdmin, Verified, View, apply_each,
+    AdminContext, AggregateStats, CreateOptions, CreateOutcome, CreateRequest, ROLLBACK, Rebuilt,
+    Retained, SnapshotAdmin, apply_each,
 };
 use crate::mark::{MarkChange, MarkKind};
 use crate::record::SnapshotMeta;
@@ -169,41 +167,27 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         self.audited(action, key, version, context).make(marking).await
     }
 
-    async fn view(&self, key: &AggregateKey, point: Point) -> Result<View, Error> {
-        let Some(viewer) = &self.core.viewer else {
-            let message = format!(
-                "the {} state cannot be shown, because its codec ({}) does not use serde: set \
-                 EngineBuilder::viewer",
-                A::KIND,
-                self.core.codec.id()
-            );
-            return Err(Error::new(ErrorKind::Unsupported, "view a state", message));
-        };
-        let Loaded { key, state, version, as_of, provenance, .. } = self.at(key, point).await?;
-        let shown = viewer(&state).map_err(|source| {
-            let message = format!("the viewer failed for {key} at version {version}");
-            Error::new(ErrorKind::Encode, "view a state", message).with_source(source)
-        })?;
-        Ok(View::new(key, version, as_of, shown, provenance))
-    }
-
-    async fn times(
+    async fn rollback(
         &self,
         key: &AggregateKey,
-        versions: RangeInclusive<u64>,
-        limit: usize,
-    ) -> Result<Vec<EventTime>, Error> {
-        check_kind::<A>(key)?;
-        let range = EventRange::new(versions.start().saturating_sub(1), *versions.end());
-        if range.after >= range.until {
-            return Ok(Vec::new());
-        }
-        let times = self.core.source.times(key, range, limit).await;
-        times.map_err(|source| Error::event_source("read the times of events", source))
+        version: u64,
+        context: &AdminContext,
+    ) -> Result<u64, Error> {
+        let rolling_back = async {
+            let _forgets = self.saver.forgets(key);
+            self.core.rollback(key, version, context).await
+        };
+        self.audited("rollback", key, Some(version), context).make(rolling_back).await
     }
 
-    async fn verify(&self, key: &AggregateKey) -> Result<Verified, Error> {
-        self.core.verify(key).await
+    async fn undo_rollback(
+        &self,
+        key: &AggregateKey,
+        context: &AdminContext,
+    ) -> Result<u64, Error> {
+        let clear = MarkChange::Clear { kind: MarkKind::Retirement, name: ROLLBACK };
+        let undoing = self.core.mark(key, Selection::All, clear);
+        self.audited("undo_rollback", key, None, context).make(undoing).await
     }
 
     async fn is_covered(&self, key: &AggregateKey) -> Result<bool, Error> {

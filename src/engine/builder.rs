@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 
 use super::SnapshotEngine;
 use super::cache::{CacheConfig, HotCache};
-use super::core::{Compare, EngineCore};
+use super::core::{Compare, EngineCore, Validate};
 use super::health::{HealthThresholds, HealthWatch};
 use super::learning::Learning;
 use super::observer::{Both, Observer};
@@ -70,6 +70,7 @@ pub struct EngineBuilder<A: Aggregate> {
     max_state_bytes: u64,
     max_depth: Option<u16>,
     compare: Option<Box<Compare<A>>>,
+    validate: Option<Box<Validate<A>>>,
     verify: Verify,
     accept_unverified: bool,
     pub(super) saves: SaveSettings,
@@ -129,6 +130,7 @@ impl<A: Aggregate> EngineBuilder<A> {
             max_state_bytes: 256 << 20,
             max_depth: None,
             compare: None,
+            validate: None,
             verify: Verify::default(),
             accept_unverified: false,
             saves: SaveSettings::default(),
@@ -215,6 +217,17 @@ impl<A: Aggregate> EngineBuilder<A> {
         self
     }
 
+    /// Calls `validate` with each state before it is stored. If it returns an error, the snapshot is
+    /// not taken, and the error is the cause of the one that is reported. Loads are not affected,
+    /// because a state follows from its events whether it is valid or not.
+    pub fn validate(
+        mut self,
+        validate: impl Fn(&A) -> Result<(), BoxError> + Send + Sync + 'static,
+    ) -> Self {
+        self.validate = Some(Box::new(validate));
+        self
+    }
+
     /// Sets which loads are verified. All by default.
     pub fn verify(mut self, verify: Verify) -> Self {
         self.verify = verify;
@@ -232,12 +245,12 @@ impl<A: Aggregate> EngineBuilder<A> {
         self
     }
 
-    /// Sets the function that converts a state to a tree of values for [`SnapshotAdmin::view`]. By
+    /// Sets the function that converts a state to a tree of values for [`Inspect::view`]. By
     /// default, the tree is built from the state's serde representation. With a codec that does not
     /// use serde, there is no default, and `view` fails unless a viewer is set. A viewer can also
     /// omit or [redact](StateValue::redact) values.
     ///
-    /// [`SnapshotAdmin::view`]: crate::SnapshotAdmin::view
+    /// [`Inspect::view`]: crate::manager::Inspect::view
     pub fn viewer(
         mut self,
         view: impl Fn(&A) -> Result<StateValue, BoxError> + Send + Sync + 'static,
@@ -344,6 +357,7 @@ impl<A: Aggregate> EngineBuilder<A> {
             max_state_bytes: self.max_state_bytes,
             origin: self.origin,
             compare: self.compare,
+            validate: self.validate,
             turns: Turns::new(self.verify),
             accept_unverified: self.accept_unverified,
             counters: Counters::default(),

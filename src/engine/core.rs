@@ -25,7 +25,7 @@ use super::workload::Gauges;
 use crate::clock::Clock;
 use crate::codec::{Codec, Digester, TypeInfo, Viewer};
 use crate::compress::Compression;
-use crate::error::{Error, ErrorKind, panic_text};
+use crate::error::{BoxError, Error, ErrorKind, panic_text};
 use crate::events::{EventSource, HybridSource};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
@@ -37,6 +37,9 @@ use crate::trigger::Trigger;
 
 /// The application's own comparison of a state with the decoded snapshot.
 pub(super) type Compare<A> = dyn Fn(&A, &A) -> bool + Send + Sync;
+
+/// The application's own check of a state before it is stored.
+pub(super) type Validate<A> = dyn Fn(&A) -> Result<(), BoxError> + Send + Sync;
 
 /// The parts of an engine that loading and capturing need. The saver's tasks hold the core but not
 /// the saver.
@@ -67,6 +70,8 @@ pub(super) struct EngineCore<A: Aggregate> {
     pub(super) digester: Digester<A>,
     /// The application's own comparison of a state with the decoded snapshot.
     pub(super) compare: Option<Box<Compare<A>>>,
+    /// The application's own check of a state before it is stored.
+    pub(super) validate: Option<Box<Validate<A>>>,
     pub(super) turns: Turns,
     pub(super) accept_unverified: bool,
     pub(super) cache: HotCache<A>,

@@ -6,10 +6,11 @@ use std::ops::RangeInclusive;
 use super::cache::Outdates;
 use super::core::{EngineCore, check_kind};
 use super::head::head;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
-use crate::manager::{AggregateStats, Fetched, Rejected, Snapshot};
-use crate::mark::{MarkChange, MarkKind};
+use crate::ledger::cut;
+use crate::manager::{AdminContext, AggregateStats, Fetched, ROLLBACK, Rejected, Snapshot};
+use crate::mark::{Mark, MarkChange, MarkKind};
 use crate::record::{RejectReason, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
@@ -17,8 +18,8 @@ use crate::store::{
     DeleteOptions, Deleted, Found, ListRequest, Lookup, Query, Selection, SnapshotStoreExt,
 };
 
-/// The maximum number of snapshots in one delete.
-const DELETE_BATCH: usize = 256;
+/// The maximum number of snapshots in one delete or change of marks.
+const BATCH: usize = 256;
 
 impl<A: Aggregate> EngineCore<A> {
     /// Fetches the snapshot at exactly `version`, or the newest one. Falls back to other
@@ -34,7 +35,10 @@ impl<A: Aggregate> EngineCore<A> {
         }
         let highest = version.unwrap_or(SnapshotId::MAX_VERSION);
         let wanted = |found: &Found| version.is_none_or(|version| version == found.version);
-        let query = Query::latest(key, self.generation).at_most(highest);
+        let query = Query::latest(key, self.generation)
+            .at_most(highest)
+            // A retired snapshot is not used, but can be looked at.
+            .include_retired(version.is_some());
         match self.store.get(query).await? {
             Lookup::Found(found) if wanted(&found) => self.fetched(key, &found).await,
             Lookup::Absent => Ok(Fetched::Absent),
@@ -55,7 +59,10 @@ impl<A: Aggregate> EngineCore<A> {
         let (mut found, mut newest) = (None, None);
         let mut pages = self.store.list_pages(request);
         while let Some(page) = pages.next().await? {
-            let stored = page.iter().filter(|meta| !meta.is_retired()).map(SnapshotMeta::id);
+            let stored = page
+                .iter()
+                .filter(|meta| version.is_some() || !meta.is_retired())
+                .map(SnapshotMeta::id);
             let mut others = stored.filter(|id| id.generation != self.generation).peekable();
             newest = newest.or_else(|| others.peek().copied());
             found = others.find(readable);
@@ -152,7 +159,7 @@ impl<A: Aggregate> EngineCore<A> {
             return Ok(Deleted::default());
         }
         let mut parts = Vec::new();
-        for batch in ids.chunks(DELETE_BATCH) {
+        for batch in ids.chunks(BATCH) {
             let options = DeleteOptions::default();
             parts.push(self.store.delete(key, Selection::Ids(batch), options).await?);
         }
@@ -169,6 +176,36 @@ impl<A: Aggregate> EngineCore<A> {
         let retires = change.kind() == MarkKind::Retirement;
         let _outdates = retires.then(|| Outdates { cache: &self.cache, key });
         self.store.mark(key, bounded(selection), change).await
+    }
+
+    /// Retires the snapshots above `version`.
+    pub(super) async fn rollback(
+        &self,
+        key: &AggregateKey,
+        version: u64,
+        context: &AdminContext,
+    ) -> Result<u64, Error> {
+        let stored = self.list(key, version..=SnapshotId::MAX_VERSION).await?;
+        let mut usable = stored.iter().filter(|meta| !meta.is_retired());
+        if !usable.clone().any(|meta| meta.version == version) {
+            let message = format!(
+                "there is no snapshot of {key} at version {version}, or it is retired: list the \
+                 snapshots for the versions to choose from"
+            );
+            return Err(Error::new(ErrorKind::InvalidInput, "roll back snapshots", message));
+        }
+        let note = cut(context.reason.clone(), Mark::MAX_NOTE_BYTES);
+        let retirement =
+            Mark::retirement(ROLLBACK, self.clock.now()).actor(context.actor.as_str()).note(note);
+        let above: Vec<_> =
+            usable.by_ref().filter(|meta| meta.version > version).map(SnapshotMeta::id).collect();
+        let mut retired = 0;
+        // Highest version first, so that a rollback that is interrupted can be repeated.
+        for ids in above.chunks(BATCH) {
+            let set = MarkChange::Set(&retirement);
+            retired += self.mark(key, Selection::Ids(ids), set).await?;
+        }
+        Ok(retired)
     }
 
     pub(super) async fn stats(&self, key: &AggregateKey) -> Result<AggregateStats, Error> {

@@ -11,12 +11,11 @@ use super::load::{LATEST_KNOWN, reached};
 use super::reconstructed::{Purpose, Reconstructed};
 use super::spans::{self, Spanned};
 use crate::error::Error;
-use crate::events::EventTime;
 use crate::key::AggregateKey;
 use crate::ledger::{Schedule, ScheduleKey};
 use crate::manager::{
     AdminContext, AggregateStats, CreateOptions, CreateOutcome, CreateRequest, Decision, Fetched,
-    Loaded, Loader, Point, Rebuilt, Retained, SnapshotAdmin, SnapshotManager, Verified, View,
+    Loaded, Loader, Point, Rebuilt, Retained, SnapshotAdmin, SnapshotManager,
 };
 use crate::mark::MarkChange;
 use crate::record::SnapshotMeta;
@@ -121,18 +120,8 @@ impl<A: Aggregate> SnapshotEngine<A> {
         Loader::at(self, key, point).await
     }
 
-    /// Returns the state at `point` as a tree of values: see [`SnapshotAdmin::view`].
-    ///
-    /// # Errors
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) if there is no
-    /// [viewer](crate::engine::EngineBuilder::viewer); [`Encode`](crate::ErrorKind::Encode) if the
-    /// viewer fails; the same errors as [`at`](Self::at).
-    pub async fn view(&self, key: &AggregateKey, point: Point) -> Result<View, Error> {
-        self.admin().view(key, point).await
-    }
-
-    /// Fetches and decodes the stored snapshot at exactly `version`. The snapshot is not compared
-    /// with the events.
+    /// Fetches and decodes the stored snapshot at exactly `version`, even if it is retired. The
+    /// snapshot is not compared with the events.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the key is for a different kind of
@@ -255,22 +244,6 @@ impl<A: Aggregate> SnapshotEngine<A> {
         change: MarkChange<'_>,
     ) -> Result<u64, Error> {
         self.admin().mark(key, selection, change, &AdminContext::default()).await
-    }
-
-    /// Returns the recorded times of at most `limit` events within `versions` (inclusive), in
-    /// version order: see [`SnapshotAdmin::times`].
-    pub async fn times(
-        &self,
-        key: &AggregateKey,
-        versions: RangeInclusive<u64>,
-        limit: usize,
-    ) -> Result<Vec<EventTime>, Error> {
-        self.admin().times(key, versions, limit).await
-    }
-
-    /// Verifies all stored snapshots of an aggregate: see [`SnapshotAdmin::verify`].
-    pub async fn verify(&self, key: &AggregateKey) -> Result<Verified, Error> {
-        self.admin().verify(key).await
     }
 
     /// Returns whether the aggregate has a stored snapshot of the current generation: see

@@ -1,6 +1,8 @@
 //! Surveying many aggregates: which have snapshots, which have new events, and which snapshots are
 //! intact.
 
+use std::collections::HashSet;
+
 use super::core::{EngineCore, check_kind};
 use super::head::head;
 use super::reader;
@@ -79,27 +81,68 @@ impl<A: Aggregate> EngineCore<A> {
     pub(super) async fn verify(&self, key: &AggregateKey) -> Result<Verified, Error> {
         check_kind::<A>(key)?;
         let mut verified = Verified::default();
+        let mut add = |found: &Found| match self.examine(key, found) {
+            Ok(Proof::Verified) => verified.proved += 1,
+            Ok(_) => verified.unproved += 1,
+            Err(reason) => {
+                verified.rejected.push(Rejected { version: Some(found.version), reason });
+            }
+        };
+        // One at a time, so that only one record is in memory.
+        let mut at_most = SnapshotId::MAX_VERSION;
+        while let Some(found) = self.own_at_most(key, at_most).await? {
+            add(&found);
+            at_most = found.version.saturating_sub(1);
+        }
         let mut pages =
             self.store.list_pages(ListRequest::new(key).at_most(SnapshotId::MAX_VERSION));
         while let Some(page) = pages.next().await? {
-            for id in page.iter().map(SnapshotMeta::id) {
-                // One at a time, so that only one record is in memory.
-                let found = match self.store.get(Query::exact(key, id)).await? {
-                    Lookup::Found(found) if found.version == id.version => found,
-                    // The snapshot has been deleted since.
-                    _ => continue,
-                };
-                match self.examine(key, &found) {
-                    Ok(Proof::Verified) => verified.proved += 1,
-                    Ok(_) => verified.unproved += 1,
-                    Err(reason) => {
-                        let version = Some(id.version);
-                        verified.rejected.push(Rejected { version, reason });
-                    }
+            let ids = page.iter().map(SnapshotMeta::id);
+            for id in ids.filter(|id| id.generation != self.generation) {
+                if let Lookup::Found(found) = self.store.get(Query::exact(key, id)).await?
+                    && found.version == id.version
+                {
+                    add(&found);
                 }
             }
         }
+        verified.rejected.sort_by_key(|rejected| std::cmp::Reverse(rejected.version));
         Ok(verified)
+    }
+
+    /// Returns why the snapshots of the current generation that are not in `listed` cannot be used,
+    /// highest version first. A store does not list a record whose header is damaged.
+    pub(super) async fn unlisted(
+        &self,
+        key: &AggregateKey,
+        listed: &[SnapshotMeta],
+    ) -> Result<Vec<Rejected>, Error> {
+        let listed: HashSet<_> = listed.iter().map(SnapshotMeta::id).collect();
+        let (mut unlisted, mut at_most) = (Vec::new(), SnapshotId::MAX_VERSION);
+        while let Some(found) = self.own_at_most(key, at_most).await? {
+            if !listed.contains(&self.own(found.version))
+                && let Err(reason) = self.examine(key, &found)
+            {
+                unlisted.push(Rejected { version: Some(found.version), reason });
+            }
+            at_most = found.version.saturating_sub(1);
+        }
+        Ok(unlisted)
+    }
+
+    /// Returns the newest stored snapshot of the current generation at or below `at_most`, whatever
+    /// its marks are.
+    async fn own_at_most(&self, key: &AggregateKey, at_most: u64) -> Result<Option<Found>, Error> {
+        if at_most == 0 {
+            return Ok(None);
+        }
+        let query = Query::latest(key, self.generation).at_most(at_most).include_retired(true);
+        let found = match self.store.get(query).await? {
+            Lookup::Found(found) => Some(found),
+            Lookup::Absent | Lookup::OtherGeneration => None,
+        };
+        // A store that returns something else would be asked without end.
+        Ok(found.filter(|found| (1..=at_most).contains(&found.version)))
     }
 
     /// Checks a stored snapshot completely, even if not every load is verified.

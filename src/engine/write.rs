@@ -32,6 +32,12 @@ impl<A: Aggregate> EngineCore<A> {
     /// readable.
     pub(super) fn encode(&self, state: &A) -> Result<Encoded, Error> {
         let failed = |message: String| Error::new(ErrorKind::Encode, "encode a state", message);
+        if let Some(validate) = &self.validate
+            && let Err(source) = validate(state)
+        {
+            let message = format!("validate() refused the {} state", A::KIND);
+            return Err(failed(message).with_source(source));
+        }
         // Checked first, because encoding recurses as deeply as the state nests.
         let max_depth = self.type_info.limits.max_depth.unwrap_or(u16::MAX);
         let written = match self.digester.written(state, max_depth) {

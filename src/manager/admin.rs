@@ -1,19 +1,15 @@
 //! [`SnapshotAdmin`]: manages snapshots without knowing the state type.
 
-use std::fmt;
 use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
 
 use super::context::AdminContext;
 use super::created::{CreateOptions, CreateOutcome, CreateRequest, Rebuilt};
-use super::loaded::Point;
+use super::inspect::{Inspect, missing};
 use super::retained::Retained;
 use super::stats::AggregateStats;
-use super::verified::Verified;
-use super::view::View;
-use crate::error::{Error, ErrorKind};
-use crate::events::EventTime;
+use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::ledger::{Schedule, ScheduleKey};
 use crate::mark::MarkChange;
@@ -24,6 +20,8 @@ use crate::store::{Cursor, Deleted, Page, Selection};
 /// Manages the snapshots of one kind of aggregate. The trait is object-safe and has no type
 /// parameter, so schedulers, sweeps, command-line tools and servers can work with every kind of an
 /// application (see [`Kinds`](super::Kinds)).
+///
+/// Everything that only looks is in [`Inspect`], which each implementation of this trait has.
 ///
 /// Methods that make changes take an [`AdminContext`], which contains the actor and the reason.
 ///
@@ -38,7 +36,7 @@ use crate::store::{Cursor, Deleted, Page, Selection};
 /// Every future may be dropped at any await point. Snapshots that were already stored or deleted
 /// remain stored or deleted, and no snapshot is left partially stored or deleted.
 #[async_trait]
-pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
+pub trait SnapshotAdmin: Inspect {
     /// Returns the kind of aggregate: the [`kind`](AggregateKey::kind) of every accepted key.
     fn kind(&self) -> &str;
 
@@ -191,55 +189,49 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         Err(missing("mark snapshots"))
     }
 
-    /// Returns the state at `point` as a tree of values, for code that does not know its type.
+    /// Retires all snapshots above `version`, so that loads start from the snapshot at `version` and
+    /// the events after it. Returns how many snapshots were retired.
     ///
-    /// The default implementation returns `Unsupported`.
+    /// The state that loads return does not change, because it follows from the events. Use this
+    /// when the newer snapshots are suspected. They are still listed, and can be fetched by version.
+    /// Snapshots that are taken afterwards are used. [`undo_rollback`](Self::undo_rollback) makes
+    /// the retired ones usable again.
     ///
-    /// # Errors
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) if the engine has no viewer;
-    /// [`BeyondHead`](crate::ErrorKind::BeyondHead) for a version beyond the head; any error
-    /// returned by a [load](super::Loader).
-    async fn view(&self, key: &AggregateKey, point: Point) -> Result<View, Error> {
-        let _ = (key, point);
-        Err(missing("view a state"))
-    }
-
-    /// Returns the recorded times of the first events of `key` within `versions` (inclusive).
-    ///
-    /// The times are in version order. At most `limit` of them are returned; 0 is treated as 1. The
-    /// result may be shorter even if more events follow: call again with the versions after the
-    /// last one returned, until the result is empty. The default implementation returns
-    /// `Unsupported`.
+    /// The retirement is named [`ROLLBACK`](crate::manager::ROLLBACK) and has the actor and the
+    /// reason of the context, cut to the limits of a [`Mark`](crate::store::Mark). The default
+    /// implementation returns `Unsupported`.
     ///
     /// # Errors
-    /// [`EventSource`](crate::ErrorKind::EventSource) if the event source fails.
-    async fn times(
+    /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) if there is no snapshot at `version`, in
+    ///   any generation, that is not retired;
+    /// - [`Unsupported`](crate::ErrorKind::Unsupported) if the store does not support
+    ///   [marks](crate::store::Capabilities::marks).
+    async fn rollback(
         &self,
         key: &AggregateKey,
-        versions: RangeInclusive<u64>,
-        limit: usize,
-    ) -> Result<Vec<EventTime>, Error> {
-        let _ = (key, versions, limit);
-        Err(missing("read the times of events"))
+        version: u64,
+        context: &AdminContext,
+    ) -> Result<u64, Error> {
+        let _ = (key, version, context);
+        Err(missing("roll back snapshots"))
     }
 
-    /// Verifies all stored snapshots of `key`: checksums, identity, and the digest of the decoded
-    /// state. Changes nothing, and does not read the events.
-    ///
-    /// Reads one record at a time. Snapshots of generations and codecs that this implementation
-    /// does not read are checked by their checksums alone. Snapshots that the store does not list,
-    /// because their header is damaged, are not checked. The default implementation returns
-    /// `Unsupported`.
-    async fn verify(&self, key: &AggregateKey) -> Result<Verified, Error> {
-        let _ = key;
-        Err(missing("verify snapshots"))
+    /// Clears the retirements that [`rollback`](Self::rollback) set. Returns how many snapshots
+    /// changed. The default implementation returns `Unsupported`.
+    async fn undo_rollback(
+        &self,
+        key: &AggregateKey,
+        context: &AdminContext,
+    ) -> Result<u64, Error> {
+        let _ = (key, context);
+        Err(missing("undo a rollback of snapshots"))
     }
 
     /// Returns whether the aggregate has a stored snapshot that was taken with the current code: of
     /// the current generation, in a codec that loads read, and not retired.
     ///
     /// Reads only metadata, so it is not known whether the snapshot is intact
-    /// ([`verify`](Self::verify) checks that) or how many events follow it. The default
+    /// ([`verify`](Inspect::verify) checks that) or how many events follow it. The default
     /// implementation returns `Unsupported`.
     async fn is_covered(&self, key: &AggregateKey) -> Result<bool, Error> {
         let _ = key;
@@ -397,11 +389,8 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     }
 }
 
-/// Returns the error for a method that is not implemented.
-fn missing(operation: &'static str) -> Error {
-    let message = "this implementation of SnapshotAdmin does not support this operation";
-    Error::new(ErrorKind::Unsupported, operation, message)
-}
+/// The name of the retirements that [`SnapshotAdmin::rollback`] sets.
+pub const ROLLBACK: &str = "rollback";
 
 /// Applies `policy` to one aggregate after the other.
 pub(crate) async fn apply_each<S: SnapshotAdmin + ?Sized>(

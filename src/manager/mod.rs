@@ -2,9 +2,13 @@
 //! without knowing the state type, and [`SnapshotManager`] does both for one type of aggregate.
 
 mod admin;
+mod bisected;
 mod context;
 mod created;
 mod decision;
+mod explained;
+mod fold_comparison;
+mod inspect;
 mod kinds;
 mod loaded;
 mod loader;
@@ -12,6 +16,7 @@ mod provenance;
 mod retained;
 mod shared;
 mod stats;
+mod truncation;
 mod verified;
 mod view;
 
@@ -21,17 +26,24 @@ use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::state::Aggregate;
 
-pub use admin::SnapshotAdmin;
 pub(crate) use admin::apply_each;
+pub use admin::{ROLLBACK, SnapshotAdmin};
+pub use bisected::Bisected;
+pub(crate) use bisected::Bisection;
 pub use context::AdminContext;
 pub use created::{CreateOptions, CreateOutcome, CreateRequest, Rebuilt};
 pub use decision::Decision;
+pub use explained::{Explained, ExplainedSnapshot, SnapshotRole};
+pub use fold_comparison::{FoldCause, FoldComparison, FoldDifference};
+pub(crate) use inspect::ascending;
+pub use inspect::{Inspect, Question};
 pub use kinds::Kinds;
 pub use loaded::{Fetched, Loaded, Point, Snapshot};
 pub use loader::Loader;
 pub use provenance::{Origin, Proof, Provenance, Rejected, SnapshotUsed, Timings};
 pub use retained::Retained;
 pub use stats::AggregateStats;
+pub use truncation::{SafeTruncation, TruncationLimit, TruncationRequest};
 pub use verified::Verified;
 pub use view::View;
 
@@ -45,8 +57,8 @@ pub use crate::value::{StateChange, StateDiff, StatePath, StateStep, StateValue}
 /// engine over `MemoryEvents` and `MemoryStore`.
 #[async_trait]
 pub trait SnapshotManager<A: Aggregate>: Loader<A> + SnapshotAdmin {
-    /// Fetches and decodes the snapshot at exactly `version`. The snapshot is not compared with the
-    /// events.
+    /// Fetches and decodes the snapshot at exactly `version`, even if it is retired. The snapshot is
+    /// not compared with the events.
     async fn snapshot(&self, key: &AggregateKey, version: u64) -> Result<Fetched<A>, Error>;
 
     /// Fetches and decodes the newest snapshot that is not retired. The snapshot is not compared

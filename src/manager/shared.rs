@@ -6,8 +6,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    AdminContext, AggregateStats, CreateOptions, CreateOutcome, CreateRequest, Decision, Fetched,
-    Loaded, Loader, Point, Rebuilt, Retained, SnapshotAdmin, SnapshotManager, Verified, View,
+    AdminContext, AggregateStats, Bisected, CreateOptions, CreateOutcome, CreateRequest, Decision,
+    Explained, Fetched, FoldComparison, Inspect, Loaded, Loader, Point, Question, Rebuilt,
+    Retained, SafeTruncation, SnapshotAdmin, SnapshotManager, StateDiff, TruncationRequest,
+    Verified, View,
 };
 use crate::error::Error;
 use crate::events::EventTime;
@@ -126,21 +128,21 @@ impl<T: SnapshotAdmin + ?Sized> SnapshotAdmin for Arc<T> {
         (**self).mark(key, selection, change, context).await
     }
 
-    async fn view(&self, key: &AggregateKey, point: Point) -> Result<View, Error> {
-        (**self).view(key, point).await
-    }
-
-    async fn times(
+    async fn rollback(
         &self,
         key: &AggregateKey,
-        versions: RangeInclusive<u64>,
-        limit: usize,
-    ) -> Result<Vec<EventTime>, Error> {
-        (**self).times(key, versions, limit).await
+        version: u64,
+        context: &AdminContext,
+    ) -> Result<u64, Error> {
+        (**self).rollback(key, version, context).await
     }
 
-    async fn verify(&self, key: &AggregateKey) -> Result<Verified, Error> {
-        (**self).verify(key).await
+    async fn undo_rollback(
+        &self,
+        key: &AggregateKey,
+        context: &AdminContext,
+    ) -> Result<u64, Error> {
+        (**self).undo_rollback(key, context).await
     }
 
     async fn is_covered(&self, key: &AggregateKey) -> Result<bool, Error> {
@@ -238,5 +240,64 @@ impl<A: Aggregate, T: SnapshotManager<A> + ?Sized> SnapshotManager<A> for Arc<T>
 
     fn committed(&self, loaded: &Loaded<A>, version: u64) -> Decision {
         (**self).committed(loaded, version)
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl<T: Inspect + ?Sized> Inspect for Arc<T> {
+    async fn view(&self, key: &AggregateKey, point: Point) -> Result<View, Error> {
+        (**self).view(key, point).await
+    }
+
+    async fn times(
+        &self,
+        key: &AggregateKey,
+        versions: RangeInclusive<u64>,
+        limit: usize,
+    ) -> Result<Vec<EventTime>, Error> {
+        (**self).times(key, versions, limit).await
+    }
+
+    async fn verify(&self, key: &AggregateKey) -> Result<Verified, Error> {
+        (**self).verify(key).await
+    }
+
+    async fn history(&self, key: &AggregateKey, versions: &[u64]) -> Result<Vec<View>, Error> {
+        (**self).history(key, versions).await
+    }
+
+    async fn diff(
+        &self,
+        key: &AggregateKey,
+        earlier: Point,
+        later: Point,
+    ) -> Result<StateDiff, Error> {
+        (**self).diff(key, earlier, later).await
+    }
+
+    async fn bisect(
+        &self,
+        key: &AggregateKey,
+        versions: RangeInclusive<u64>,
+        question: &mut Question<'_>,
+    ) -> Result<Bisected, Error> {
+        (**self).bisect(key, versions, question).await
+    }
+
+    async fn explain(&self, key: &AggregateKey, point: Point) -> Result<Explained, Error> {
+        (**self).explain(key, point).await
+    }
+
+    async fn compare_with_events(&self, key: &AggregateKey) -> Result<FoldComparison, Error> {
+        (**self).compare_with_events(key).await
+    }
+
+    async fn safe_to_truncate_below(
+        &self,
+        key: &AggregateKey,
+        request: &TruncationRequest,
+    ) -> Result<SafeTruncation, Error> {
+        (**self).safe_to_truncate_below(key, request).await
     }
 }

@@ -5,10 +5,10 @@ use crate::key::AggregateKey;
 use crate::timestamp::Timestamp;
 use crate::value::StateValue;
 
-/// A state as a tree of values, and where the state came from. Returned by [`SnapshotAdmin::view`],
+/// A state as a tree of values, and where the state came from. Returned by [`Inspect::view`],
 /// for code that does not know the state type.
 ///
-/// [`SnapshotAdmin::view`]: crate::SnapshotAdmin::view
+/// [`Inspect::view`]: crate::manager::Inspect::view
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct View {

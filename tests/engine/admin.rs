@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use snapfold::codec::CodecId;
 use snapfold::ledger::{Cadence, Ledger, Schedule, ScheduleKey, StoreLedger};
 use snapfold::manager::{
-    AdminContext, AggregateStats, CreateOptions, CreateOutcome, CreateRequest, Kinds, Rebuilt,
-    Retained, StateValue,
+    AdminContext, AggregateStats, CreateOptions, CreateOutcome, CreateRequest, Inspect, Kinds,
+    Rebuilt, Retained, StateValue,
 };
 use snapfold::record::{RecordBuilder, SnapshotMeta};
 use snapfold::retention::{Retention, RetentionPlan, keep_last};
@@ -418,6 +418,8 @@ struct Bare;
 fn nothing_here<T>() -> Result<T, Error> {
     Err(Error::new(ErrorKind::Store, "ask a fake", "nothing is here"))
 }
+
+impl Inspect for Bare {}
 
 #[async_trait]
 impl SnapshotAdmin for Bare {

@@ -27,6 +27,8 @@ mod batch;
 mod cancellation;
 #[cfg(feature = "postcard")]
 mod clocks;
+#[cfg(feature = "postcard")]
+mod compare_with_events;
 #[cfg(all(feature = "postcard", feature = "lz4"))]
 mod create_many;
 #[cfg(all(feature = "postcard", feature = "zstd"))]
@@ -80,6 +82,8 @@ mod retention_sweep;
 mod retention_worlds;
 #[cfg(feature = "postcard")]
 mod review;
+#[cfg(feature = "postcard")]
+mod rollback;
 #[cfg(all(feature = "postcard", feature = "lz4"))]
 mod scheduler;
 #[cfg(all(feature = "conformance", feature = "lz4", feature = "zstd"))]
@@ -98,5 +102,7 @@ mod sweep;
 mod telemetry;
 #[cfg(all(feature = "conformance", feature = "lz4", feature = "cache"))]
 mod tiered;
+#[cfg(feature = "postcard")]
+mod time_travel;
 #[cfg(all(feature = "postcard", feature = "lz4"))]
 mod transfer;

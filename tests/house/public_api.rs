@@ -47,9 +47,11 @@ use snapfold::{
     },
     events::{EventTime, KeyedReplay, Recorded},
     manager::{
-        AdminContext, AggregateStats, CreateOptions, CreateOutcome, CreateRequest, Decision,
-        Fetched, Kinds, Origin, Proof, Provenance, Rebuilt, Rejected, Retained, Snapshot,
-        SnapshotUsed, StateValue, Timings, Verified, View,
+        AdminContext, AggregateStats, Bisected, CreateOptions, CreateOutcome, CreateRequest,
+        Decision, Explained, ExplainedSnapshot, Fetched, FoldCause, FoldComparison, FoldDifference,
+        Inspect, Kinds, Origin, Proof, Provenance, Question, ROLLBACK, Rebuilt, Rejected, Retained,
+        SafeTruncation, Snapshot, SnapshotRole, SnapshotUsed, StateChange, StateDiff, StatePath,
+        StateStep, StateValue, Timings, TruncationLimit, TruncationRequest, Verified, View,
     },
     record::{
         Base, ChecksumId, DigestKind, Generation, Header, Record, RecordBuilder, RejectReason,

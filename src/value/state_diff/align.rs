@@ -14,13 +14,13 @@ const MAX_ALIGNED: usize = 4_096;
 /// A range of elements of the earlier list that became a range of the later one. Both may be empty,
 /// but not at the same time.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Replaced {
+pub(super) struct ReplacedRange {
     pub(super) earlier: Range<usize>,
     pub(super) later: Range<usize>,
 }
 
 /// Returns the parts in which two lists differ, in order.
-pub(super) fn align(earlier: &[StateValue], later: &[StateValue]) -> Vec<Replaced> {
+pub(super) fn align(earlier: &[StateValue], later: &[StateValue]) -> Vec<ReplacedRange> {
     let same = |(a, b): &(&StateValue, &StateValue)| a == b;
     let head = earlier.iter().zip(later).take_while(same).count();
     let (a, b) = (earlier.get(head..).unwrap_or(&[]), later.get(head..).unwrap_or(&[]));
@@ -32,22 +32,22 @@ pub(super) fn align(earlier: &[StateValue], later: &[StateValue]) -> Vec<Replace
         return Vec::new();
     }
     if a.is_empty() || b.is_empty() || a.len() + b.len() > MAX_ALIGNED {
-        return vec![Replaced { earlier: moved(0..a.len()), later: moved(0..b.len()) }];
+        return vec![ReplacedRange { earlier: moved(0..a.len()), later: moved(0..b.len()) }];
     }
-    let mut numbers = Numbers::default();
+    let mut numbers = ValueNumbers::default();
     let (numbered_a, numbered_b) = (numbers.of_all(a), numbers.of_all(b));
     let ops = capture_diff_slices(Algorithm::Myers, &numbered_a, &numbered_b);
     let differs = |op: &DiffOp| !matches!(op, DiffOp::Equal { .. });
     let replaced =
-        |op: DiffOp| Replaced { earlier: moved(op.old_range()), later: moved(op.new_range()) };
+        |op: DiffOp| ReplacedRange { earlier: moved(op.old_range()), later: moved(op.new_range()) };
     ops.into_iter().filter(differs).map(replaced).collect()
 }
 
 /// Gives equal values equal numbers, which are cheap to compare.
 #[derive(Default)]
-struct Numbers(HashMap<String, usize>);
+struct ValueNumbers(HashMap<String, usize>);
 
-impl Numbers {
+impl ValueNumbers {
     fn of_all(&mut self, values: &[StateValue]) -> Vec<usize> {
         let number = |value: &StateValue| {
             let next = self.0.len();

@@ -1,20 +1,29 @@
-//! [`Finder`]: walks two states side by side.
+//! [`StateDiff::between`]: walks two states side by side.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use super::align::{Replaced, align};
+use super::align::{ReplacedRange, align};
 use super::{StateChange, StateDiff, StatePath, StateStep, StateValue};
+
+impl StateDiff {
+    /// Compares two states.
+    pub fn between(earlier: &StateValue, later: &StateValue) -> Self {
+        let mut found = Finder::default();
+        found.compare(earlier, later);
+        found.diff
+    }
+}
 
 /// Collects the differences between two states.
 #[derive(Default)]
-pub(super) struct Finder {
+struct Finder {
     path: StatePath,
-    pub(super) diff: StateDiff,
+    diff: StateDiff,
 }
 
 impl Finder {
     /// Recurses as deeply as the states nest, which is at most 1,024 levels.
-    pub(super) fn compare(&mut self, earlier: &StateValue, later: &StateValue) {
+    fn compare(&mut self, earlier: &StateValue, later: &StateValue) {
         match (earlier, later) {
             (StateValue::Some(a), StateValue::Some(b)) => self.compare(a, b),
             (StateValue::Variant(a, inner_a), StateValue::Variant(b, inner_b)) if a == b => {
@@ -72,7 +81,7 @@ impl Finder {
     }
 
     fn items(&mut self, earlier: &[StateValue], later: &[StateValue]) {
-        for Replaced { earlier: old, later: new } in align(earlier, later) {
+        for ReplacedRange { earlier: old, later: new } in align(earlier, later) {
             let (before, after) = (earlier.get(old.clone()), later.get(new.clone()));
             let (before, after) = (before.unwrap_or(&[]), after.unwrap_or(&[]));
             let both = before.len().min(after.len());

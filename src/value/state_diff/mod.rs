@@ -84,13 +84,6 @@ impl StateDiff {
     /// The maximum number of changes that are listed (inclusive).
     pub const MAX_CHANGES: usize = 10_000;
 
-    /// Compares two states.
-    pub fn between(earlier: &StateValue, later: &StateValue) -> Self {
-        let mut found = find::Finder::default();
-        found.compare(earlier, later);
-        found.diff
-    }
-
     /// Returns whether the states are the same.
     pub const fn is_empty(&self) -> bool {
         self.added == 0 && self.changed == 0 && self.removed == 0

@@ -14,7 +14,8 @@ use snapfold::ledger::{
     ScheduleKey, StoreLedger,
 };
 use snapfold::manager::{
-    AdminContext, AggregateStats, CreateOptions, CreateOutcome, CreateRequest, Rebuilt, Retained,
+    AdminContext, AggregateStats, CreateOptions, CreateOutcome, CreateRequest, Inspect, Rebuilt,
+    Retained,
 };
 use snapfold::record::SnapshotMeta;
 use snapfold::retention::{Retention, RetentionPlan};
@@ -244,6 +245,8 @@ pub(super) struct Sleepers {
     /// Of a hundred.
     pub(super) fails: u8,
 }
+
+impl Inspect for Sleepers {}
 
 #[async_trait]
 impl SnapshotAdmin for Sleepers {

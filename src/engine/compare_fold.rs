@@ -1,0 +1,259 @@
+//! Comparing stored snapshots with a fold of the events, and what that allows to delete.
+
+use std::sync::Arc;
+
+use super::core::{EngineCore, check_kind};
+use super::fold_walk::FoldWalk;
+use super::head::floor;
+use super::reader;
+use super::search::position;
+use super::verify::{Judge, Turns};
+use crate::codec::Written;
+use crate::error::{Error, ErrorKind};
+use crate::events::{Position, Progress};
+use crate::key::AggregateKey;
+use crate::manager::{
+    FoldCause, FoldComparison, FoldDifference, Rejected, SafeTruncation, TruncationLimit,
+    TruncationRequest,
+};
+use crate::record::{Header, RejectReason, SnapshotMeta};
+use crate::snapshot_id::SnapshotId;
+use crate::state::Aggregate;
+use crate::store::{Found, Lookup, Query};
+
+/// What a stored snapshot contains.
+struct Stored<A> {
+    state: Arc<A>,
+    position: Position,
+}
+
+/// A folded state, prepared for comparisons.
+struct FoldedState<'a, A> {
+    state: &'a A,
+    position: &'a Position,
+    /// `None` if the codec has no digest.
+    written: Option<Written>,
+}
+
+impl<A: Aggregate> EngineCore<A> {
+    pub(super) async fn compare_with_events(
+        &self,
+        key: &AggregateKey,
+    ) -> Result<FoldComparison, Error> {
+        let metas = self.list(key, 0..=SnapshotId::MAX_VERSION).await?;
+        self.compare_listed(key, &metas).await
+    }
+
+    /// Compares the snapshots in `metas`, which are ordered as in a list: highest version first.
+    async fn compare_listed(
+        &self,
+        key: &AggregateKey,
+        metas: &[SnapshotMeta],
+    ) -> Result<FoldComparison, Error> {
+        let mut comparison = FoldComparison::default();
+        let (retired, current): (Vec<_>, Vec<_>) = metas.iter().partition(|m| m.is_retired());
+        comparison.skipped = retired.len() as u64;
+        let mut ids: Vec<_> = current.iter().rev().map(|meta| meta.id()).collect();
+        let _permit = match self.try_replay() {
+            Some(permit) => permit,
+            None => self.wait_for_replay(key).await?,
+        };
+        let floor = floor(&*self.source, key).await?;
+        let start = if floor == 0 {
+            Progress::start(key)
+        } else {
+            self.lowest_usable(key, floor, &mut ids, &mut comparison).await?
+        };
+        comparison.began_at = start.position.version;
+        let mut walk = FoldWalk::new(self, key, start);
+        let mut equal_at = comparison.began_at;
+        let mut ids = ids.into_iter().peekable();
+        while let Some(id) = ids.next() {
+            walk.advance(id.version).await?;
+            let folded = FoldedState {
+                state: &**walk.state(),
+                position: walk.position(),
+                written: self.digester.written(walk.state(), u16::MAX).ok().flatten(),
+            };
+            let cause = self.compare_one(key, id, &folded, &mut comparison).await?;
+            // All generations at this version are compared with the same state.
+            let mut same_version = vec![(id, cause)];
+            while let Some(id) = ids.next_if(|next| next.version == id.version) {
+                let cause = self.compare_one(key, id, &folded, &mut comparison).await?;
+                same_version.push((id, cause));
+            }
+            let is_equal = comparison.equal.last().is_some_and(|last| last.version == id.version);
+            for (id, cause) in same_version {
+                let different = |cause| FoldDifference { id, equal_at, cause };
+                comparison.different.extend(cause.map(different));
+            }
+            if is_equal {
+                equal_at = id.version;
+            }
+        }
+        walk.advance(SnapshotId::MAX_VERSION).await?;
+        comparison.folded_to = walk.position().version;
+        comparison.unreadable.extend(self.unlisted(key, metas).await?);
+        comparison.unreadable.sort_by_key(|rejected| rejected.version);
+        Ok(comparison)
+    }
+
+    /// Returns the lowest snapshot at or above the floor that a load can use, and removes it and
+    /// those below it from `ids`.
+    async fn lowest_usable(
+        &self,
+        key: &AggregateKey,
+        floor: u64,
+        ids: &mut Vec<SnapshotId>,
+        comparison: &mut FoldComparison,
+    ) -> Result<Progress<A>, Error> {
+        let mut left = std::mem::take(ids).into_iter();
+        for id in left.by_ref() {
+            if id.version < floor {
+                comparison.skipped += 1;
+                continue;
+            }
+            match self.read_whole(key, id).await? {
+                None => {}
+                Some(Ok(Stored { state, position })) => {
+                    comparison.skipped += 1;
+                    *ids = left.collect();
+                    return Ok(Progress { state, position });
+                }
+                Some(Err(reason)) => {
+                    let version = Some(id.version);
+                    comparison.unreadable.push(Rejected { version, reason });
+                }
+            }
+        }
+        let message = format!(
+            "the events of {key} up to version {floor} are gone, and no snapshot at or above that \
+             version is usable: restore the events or a snapshot from a backup"
+        );
+        Err(Error::new(ErrorKind::Unrecoverable, "compare snapshots with events", message))
+    }
+
+    /// Compares one snapshot with the folded state. Returns the difference, or else adds the
+    /// snapshot to the comparison.
+    async fn compare_one(
+        &self,
+        key: &AggregateKey,
+        id: SnapshotId,
+        folded: &FoldedState<'_, A>,
+        comparison: &mut FoldComparison,
+    ) -> Result<Option<FoldCause>, Error> {
+        match self.read_whole(key, id).await? {
+            // The snapshot has been deleted since.
+            None => {}
+            Some(Err(reason)) => {
+                let version = Some(id.version);
+                comparison.unreadable.push(Rejected { version, reason });
+            }
+            Some(Ok(stored)) => match self.difference(folded, &stored) {
+                Some(Ok(())) => comparison.equal.push(id),
+                Some(Err(cause)) => return Ok(Some(cause)),
+                None => comparison.skipped += 1,
+            },
+        }
+        Ok(None)
+    }
+
+    /// Compares a stored state with a folded one. `None` if they cannot be compared.
+    fn difference(
+        &self,
+        folded: &FoldedState<'_, A>,
+        stored: &Stored<A>,
+    ) -> Option<Result<(), FoldCause>> {
+        let (ours, theirs) = (folded.position, &stored.position);
+        if ours.version < theirs.version {
+            return Some(Err(FoldCause::Ahead));
+        }
+        let anchors = ours.anchor.as_ref().zip(theirs.anchor.as_ref());
+        let times = |position: &Position| (position.last_recorded_at, position.as_of);
+        if anchors.is_some_and(|(ours, theirs)| ours != theirs) || times(ours) != times(theirs) {
+            return Some(Err(FoldCause::History));
+        }
+        let state = &*stored.state;
+        let is_equal = if let Some(written) = &folded.written {
+            self.digester.is_the_one(written, state)
+        } else {
+            let [mut a, mut b] = [Vec::new(), Vec::new()];
+            let encode = |state, out| self.codec.encode(state, out);
+            let encoded = encode(folded.state, &mut a).and_then(|()| encode(state, &mut b));
+            // Equal encodings prove equal states. Different ones prove nothing.
+            if encoded.is_err() || a != b {
+                return None;
+            }
+            true
+        };
+        if is_equal && self.compare.as_ref().is_none_or(|equal| equal(folded.state, state)) {
+            return Some(Ok(()));
+        }
+        Some(Err(FoldCause::State { place: self.digester.difference(folded.state, state) }))
+    }
+
+    /// Reads a snapshot and verifies it completely. `None` if it has been deleted.
+    async fn read_whole(
+        &self,
+        key: &AggregateKey,
+        id: SnapshotId,
+    ) -> Result<Option<Result<Stored<A>, RejectReason>>, Error> {
+        match self.store.get(Query::exact(key, id)).await? {
+            Lookup::Found(found) if found.version == id.version => {
+                Ok(Some(self.open_whole(key, &found)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn open_whole(&self, key: &AggregateKey, found: &Found) -> Result<Stored<A>, RejectReason> {
+        let header: Header<'_> = found.record.verify()?;
+        if !header.is_of(key) {
+            return Err(RejectReason::WrongAggregate);
+        }
+        if header.version != found.version {
+            return Err(RejectReason::WrongVersion(header.version));
+        }
+        let reader = reader::choose(&self.readers, &header)?;
+        let judge = Judge { header: &header, turns: &Turns::default(), is_lenient: false };
+        let opened = found
+            .record
+            .open(&header, self.open_with(&found.bases), |raw| reader.decode(raw, &judge));
+        opened.map(|(state, _)| Stored { state, position: position(&header) })
+    }
+
+    pub(super) async fn safe_to_truncate_below(
+        &self,
+        key: &AggregateKey,
+        request: &TruncationRequest,
+    ) -> Result<SafeTruncation, Error> {
+        check_kind::<A>(key)?;
+        let metas = self.list(key, 0..=SnapshotId::MAX_VERSION).await?;
+        let comparison = self.compare_listed(key, &metas).await?;
+        let nothing = |limit| SafeTruncation { below: 0, snapshots: Vec::new(), limit };
+        if let Some(different) = comparison.different.first() {
+            return Ok(nothing(TruncationLimit::Different(different.id.version)));
+        }
+        let pinned = metas.iter().rev().find(|meta| meta.is_pinned()).map(|meta| meta.version);
+        let is_equal = |meta: &&SnapshotMeta| {
+            meta.generation == self.generation && comparison.equal.contains(&meta.id())
+        };
+        let mut limit = TruncationLimit::Snapshots;
+        let mut snapshots = Vec::new();
+        for meta in metas.iter().filter(is_equal) {
+            snapshots.push(meta.id());
+            limit = if snapshots.len() < request.snapshots {
+                TruncationLimit::Snapshots
+            } else if let Some(pinned) = pinned.filter(|pinned| *pinned < meta.version) {
+                TruncationLimit::Pin(pinned)
+            } else if request.from_version.is_some_and(|from| from < meta.version)
+                || request.since.is_some_and(|since| since < meta.as_of)
+            {
+                TruncationLimit::Request
+            } else {
+                return Ok(SafeTruncation { below: meta.version, snapshots, limit });
+            };
+        }
+        Ok(nothing(limit))
+    }
+}
