@@ -1,6 +1,7 @@
 //! The engine's implementation of [`SnapshotAdmin`], through which all audited changes pass.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -188,6 +189,10 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         let clear = MarkChange::Clear { kind: MarkKind::Retirement, name: ROLLBACK };
         let undoing = self.core.mark(key, Selection::All, clear);
         self.audited("undo_rollback", key, None, context).make(undoing).await
+    }
+
+    async fn flush(&self, within: Duration) -> Result<(), Error> {
+        Self::flush(self, within).await
     }
 
     async fn is_covered(&self, key: &AggregateKey) -> Result<bool, Error> {

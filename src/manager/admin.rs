@@ -1,6 +1,7 @@
 //! [`SnapshotAdmin`]: manages snapshots without knowing the state type.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -386,6 +387,20 @@ pub trait SnapshotAdmin: Inspect {
     ) -> Result<Page<Schedule, ScheduleKey>, Error> {
         let _ = (after, limit);
         Err(missing("list schedules"))
+    }
+
+    /// Waits until nothing is queued or in progress in the background: snapshots, retention, and
+    /// entries for the ledger. Each of these takes at most `within`.
+    ///
+    /// Call it before a process ends. Otherwise audit entries of its last changes may be lost. The
+    /// default implementation is for implementations that do nothing in the background.
+    ///
+    /// # Errors
+    /// [`Timeout`](crate::ErrorKind::Timeout) if the wait takes longer;
+    /// [`Store`](crate::ErrorKind::Store) if the ledger cannot accept the entries now.
+    async fn flush(&self, within: Duration) -> Result<(), Error> {
+        let _ = within;
+        Ok(())
     }
 }
 

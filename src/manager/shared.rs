@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -143,6 +144,10 @@ impl<T: SnapshotAdmin + ?Sized> SnapshotAdmin for Arc<T> {
         context: &AdminContext,
     ) -> Result<u64, Error> {
         (**self).undo_rollback(key, context).await
+    }
+
+    async fn flush(&self, within: Duration) -> Result<(), Error> {
+        (**self).flush(within).await
     }
 
     async fn is_covered(&self, key: &AggregateKey) -> Result<bool, Error> {
