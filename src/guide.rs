@@ -1,5 +1,5 @@
 //! Guides as part of the reference documentation: the design and its rules, the formats, how to
-//! test an aggregate or an application, deploys, retention, operations, supported state types, how to write a
+//! test an aggregate or an application, deploys, retention, operations, the command line, supported state types, how to write a
 //! store or an event source, PostgreSQL, and the changelog.
 
 #[doc = include_str!("../docs/design.md")]
@@ -55,6 +55,9 @@ pub mod retention {}
 
 #[doc = include_str!("../docs/operations.md")]
 pub mod operations {}
+
+#[doc = include_str!("../docs/command-line.md")]
+pub mod command_line {}
 
 #[doc = include_str!("../CHANGELOG.md")]
 pub mod changelog {}

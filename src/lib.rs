@@ -74,6 +74,8 @@
 //! - A storage author implements [`SnapshotStore`], in which each obligation has an id. The guide
 //!   to [writing a store](guide::store_authors) builds one from scratch, and the feature
 //!   `conformance` provides tests for it.
+//! - An operator uses the command `snapfold`: see the guide to the
+//!   [command line](guide::command_line).
 //! - [`guide`] contains the design and the record format.
 //!
 //! # What it does not do
@@ -99,6 +101,7 @@
 //! | `msgpack` | | [`MessagePack`](codec::MessagePack), for states whose fields often change |
 //! | `json` | | [`Json`](codec::Json), for human-readable snapshots |
 //! | `schedules` | | [`Cadence::cron`](ledger::Cadence::cron): cron expressions in schedules; time zones in schedules and in [`retention::Policy`] |
+//! | `cli` | | the command `snapfold`, and [`cli`], the same command with an application's aggregates; needs Rust 1.94 |
 //! | `conformance` | | [`conformance`]: test kits for stores, event sources, ledgers and aggregates |
 //! | `progress` | | `service::progress_bar`, a bar for batches on a terminal |
 //! | `tracing`, `metrics` | | [`engine::telemetry`]: observers for the crates of these names |
@@ -115,6 +118,8 @@ mod readme {}
 
 mod backend;
 mod checksum;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod clock;
 pub mod codec;
 mod compress;

@@ -14,7 +14,7 @@ const LAYERS: [&[&str]; 8] = [
     &["backend", "layer"],
     &["engine", "manager"],
     &["service"],
-    &["conformance", "guide"],
+    &["bin", "cli", "conformance", "guide"],
 ];
 /// A backend implements the contracts of this layer and decides nothing.
 const CONTRACTS: usize = 2;

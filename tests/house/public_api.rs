@@ -67,8 +67,8 @@ use snapfold::{
 #[allow(unused_imports, reason = "that they resolve is the test")]
 use snapfold::{codec::Training, engine::TrainingRequest};
 
-/// What a newcomer meets first stays few.
-const MAX_ROOT_NAMES: usize = 35;
+/// What a newcomer meets first stays few. The module `cli` is the last one that was let in.
+const MAX_ROOT_NAMES: usize = 36;
 
 fn read(path: &str) -> String {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -181,6 +181,15 @@ fn the_services_are_exported_and_cross_threads() {
     let _ = snapfold::service::progress_bar(7);
     is_value::<(MissedRuns, RunCounts, SchedulerStatistics)>();
     let _: Option<&dyn SchedulerObserver> = None;
+}
+
+#[cfg(feature = "cli")]
+#[test]
+fn the_command_line_is_exported_and_crosses_threads() {
+    use snapfold::cli::{CommandLine, run};
+    crosses_threads::<CommandLine>();
+    prints::<CommandLine>();
+    let _: fn(snapfold::manager::Kinds) -> std::process::ExitCode = run;
 }
 
 #[cfg(feature = "conformance")]

@@ -1,0 +1,134 @@
+//! [`CliSession`]: what a command works with.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::database::connect;
+use super::failure::CliFailure;
+use super::output::Screen;
+use super::store_url::StoreUrl;
+use crate::backend::file::FileStore;
+use crate::backend::postgres::{PostgresOptions, PostgresStore};
+use crate::key::AggregateKey;
+use crate::ledger::{Ledger, StoreLedger};
+use crate::manager::{AdminContext, Kinds, SnapshotAdmin};
+use crate::store::SnapshotStore;
+use crate::timestamp::Timestamp;
+
+/// What a command works with: the screen, the store, and the aggregates of an application.
+pub(crate) struct CliSession {
+    pub(crate) screen: Screen,
+    /// Whether to print JSON.
+    pub(crate) json: bool,
+    pub(crate) now: Timestamp,
+    /// The tenant that was asked for.
+    pub(crate) tenant: Option<String>,
+    pub(crate) context: AdminContext,
+    pub(crate) kinds: Kinds,
+    pub(crate) options: PostgresOptions,
+    /// The URL of the store, if one was given.
+    pub(crate) url: Option<String>,
+    /// The passwords that no message may contain.
+    pub(crate) secrets: Vec<String>,
+    pub(crate) opened: Option<OpenStore>,
+}
+
+/// An open store.
+#[derive(Clone)]
+pub(crate) struct OpenStore {
+    pub(crate) store: Arc<dyn SnapshotStore>,
+    pub(crate) ledger: Arc<dyn Ledger>,
+    /// If it is a store in files that this session has opened.
+    pub(crate) file: Option<FileStore>,
+}
+
+impl CliSession {
+    /// Returns the store, which must exist.
+    pub(crate) async fn store(&mut self) -> Result<OpenStore, CliFailure> {
+        if let Some(opened) = &self.opened {
+            return Ok(opened.clone());
+        }
+        let opened = match self.url()? {
+            StoreUrl::File(dir) => {
+                if !dir.is_dir() {
+                    let message =
+                        format!("there is no directory {}: check the path", dir.display());
+                    return Err(CliFailure::Absent(message));
+                }
+                // Opening a directory would make it a store.
+                FileStore::inspect(&dir)?;
+                Self::open_file(dir)?
+            }
+            StoreUrl::Postgres(url) => {
+                let store = connect(&url, &self.options).await?;
+                store.check().await?;
+                Self::of_postgres(store)
+            }
+        };
+        self.opened = Some(opened.clone());
+        Ok(opened)
+    }
+
+    /// Returns the store, and creates a missing directory.
+    pub(crate) async fn store_or_new(&mut self) -> Result<OpenStore, CliFailure> {
+        if self.opened.is_none()
+            && let StoreUrl::File(dir) = self.url()?
+        {
+            self.opened = Some(Self::open_file(dir)?);
+        }
+        self.store().await
+    }
+
+    /// Returns where the store is. From then on no message contains its password.
+    pub(crate) fn url(&mut self) -> Result<StoreUrl, CliFailure> {
+        let Some(url) = &self.url else {
+            let message = "no store was given: use --store URL, or set SNAPFOLD_STORE";
+            return Err(CliFailure::Usage(message.to_owned()));
+        };
+        let url = StoreUrl::parse(url).map_err(CliFailure::Usage)?;
+        self.secrets.extend(url.secrets());
+        Ok(url)
+    }
+
+    /// Sets the time limit for a call of a database.
+    pub(crate) fn limit(&mut self, seconds: u64) {
+        self.options.timeout = Duration::from_secs(seconds);
+    }
+
+    fn open_file(dir: PathBuf) -> Result<OpenStore, CliFailure> {
+        // Background work would only be interrupted.
+        let file = FileStore::builder(dir).background(false).open()?;
+        let ledger = Arc::new(StoreLedger::new(file.clone()));
+        Ok(OpenStore { store: Arc::new(file.clone()), ledger, file: Some(file) })
+    }
+
+    fn of_postgres(store: PostgresStore) -> OpenStore {
+        OpenStore { store: Arc::new(store.clone()), ledger: Arc::new(store), file: None }
+    }
+
+    /// Closes the store.
+    pub(crate) fn close(&mut self) -> Result<(), CliFailure> {
+        let opened = self.opened.take();
+        match opened.and_then(|opened| opened.file) {
+            Some(file) => Ok(file.close()?),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the key of an aggregate in the tenant that was asked for, or in the default one.
+    pub(crate) fn key(&self, kind: &str, id: &str) -> Result<AggregateKey, CliFailure> {
+        Ok(AggregateKey::from_stored(self.tenant.as_deref().unwrap_or_default(), kind, id)?)
+    }
+
+    /// Returns the key of an aggregate whose snapshots may be changed: snapfold's own documents may
+    /// not.
+    pub(crate) fn key_to_change(&self, kind: &str, id: &str) -> Result<AggregateKey, CliFailure> {
+        Ok(AggregateKey::from_parts(self.tenant.as_deref().unwrap_or_default(), kind, id)?)
+    }
+
+    /// Returns the application's engine of a kind, if there is one.
+    pub(crate) fn admin(&self, kind: &str) -> Option<Arc<dyn SnapshotAdmin>> {
+        self.kinds.get(kind).cloned()
+    }
+}
