@@ -22,6 +22,10 @@ use crate::store::SnapshotStore;
 /// How long the last entries for a ledger may take.
 const FLUSH: Duration = Duration::from_secs(30);
 
+/// The commands that need the code of aggregates.
+const WITH_KINDS: [&str; 7] =
+    ["verify", "rebuild", "explain", "diff", "bisect", "refold", "rollback"];
+
 /// The command `snapfold`, with what an application adds to it: its kinds of aggregates, and a store
 /// that it has open.
 ///
@@ -98,7 +102,7 @@ impl CommandLine {
     /// enabled. Files are read and written without leaving the thread.
     pub async fn execute(self, arguments: Vec<OsString>) -> u8 {
         let mut tool = Arguments::command();
-        for name in ["verify", "rebuild"] {
+        for name in WITH_KINDS {
             // Without the code of aggregates they could only fail.
             let hide = self.kinds.iter().next().is_none();
             tool = tool.mut_subcommand(name, |command| command.hide(hide));

@@ -41,9 +41,15 @@ impl Aggregate for Account {
 }
 
 fn engine(store: &FileStore) -> SnapshotEngine<Account> {
+    engine_over(store, None)
+}
+
+/// An engine over 1,000 events, one of which may be another one.
+fn engine_over(store: &FileStore, edited: Option<i64>) -> SnapshotEngine<Account> {
     let events = MemoryEvents::new();
     for n in 1..=1_000 {
-        events.append(&Account::key("alice").unwrap(), Timestamp::from_seconds(n), 1);
+        let cents = if edited == Some(n) { 7 } else { 1 };
+        events.append(&Account::key("alice").unwrap(), Timestamp::from_seconds(n), cents);
     }
     SnapshotEngine::builder(events, store.clone())
         .ledger(StoreLedger::new(store.clone()))
@@ -71,7 +77,7 @@ fn the_tool_of_an_application() {
     std::process::exit(code.into());
 }
 
-fn run(shop: &Shop, arguments: &[&str]) -> Printed {
+pub(crate) fn run(shop: &Shop, arguments: &[&str]) -> Printed {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args(["--exact", "application::the_tool_of_an_application", "--nocapture"])
@@ -86,7 +92,7 @@ fn run(shop: &Shop, arguments: &[&str]) -> Printed {
 }
 
 /// A store with snapshots of alice at 100, 200, ... 900.
-fn shop() -> Shop {
+pub(crate) fn shop() -> Shop {
     let shop = Shop::empty();
     let store = shop.open();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -103,6 +109,17 @@ fn shop() -> Shop {
     });
     store.close().unwrap();
     shop
+}
+
+/// Replaces the snapshot at `version` by one that only the events give away.
+pub(crate) fn forge(shop: &Shop, version: u64) {
+    let store = shop.open();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let engine = engine_over(&store, Some(version.cast_signed() - 1));
+    let (key, context) = (Account::key("alice").unwrap(), AdminContext::default());
+    runtime.block_on(engine.admin().rebuild(&key, version, &context)).unwrap();
+    drop(engine);
+    store.close().unwrap();
 }
 
 #[test]

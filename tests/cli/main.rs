@@ -21,5 +21,6 @@ mod pipes;
 mod postgres_support;
 mod pruning;
 mod support;
+mod time_travel;
 mod transfer;
 mod urls;

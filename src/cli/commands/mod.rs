@@ -4,10 +4,13 @@
 //! method `run`, and add a variant and a line to [`ToolCommand`].
 
 mod audit;
+mod bisect;
 mod changes;
 mod check;
 mod check_aggregate;
 mod completions;
+mod diff;
+mod explain;
 mod export;
 mod import;
 mod keys;
@@ -19,9 +22,12 @@ mod marks;
 mod migrate;
 mod payload;
 mod picture;
+mod point;
 mod prune;
 mod prune_plan;
 mod rebuild;
+mod refold;
+mod rollback;
 mod schedules;
 mod show;
 mod stats;
@@ -53,6 +59,11 @@ pub(super) enum ToolCommand {
     Schedules(schedules::SchedulesArguments),
     Verify(verify::VerifyArguments),
     Rebuild(rebuild::RebuildArguments),
+    Explain(explain::ExplainArguments),
+    Diff(diff::DiffArguments),
+    Bisect(bisect::BisectArguments),
+    Refold(refold::RefoldArguments),
+    Rollback(rollback::RollbackArguments),
     Migrate(migrate::MigrateArguments),
     Completions(completions::CompletionsArguments),
     Man(man::ManArguments),
@@ -82,6 +93,11 @@ impl ToolCommand {
             Self::Schedules(arguments) => arguments.run(session).await,
             Self::Verify(arguments) => arguments.run(session).await,
             Self::Rebuild(arguments) => arguments.run(session).await,
+            Self::Explain(arguments) => arguments.run(session).await,
+            Self::Diff(arguments) => arguments.run(session).await,
+            Self::Bisect(arguments) => arguments.run(session).await,
+            Self::Refold(arguments) => arguments.run(session).await,
+            Self::Rollback(arguments) => arguments.run(session).await,
             Self::Migrate(arguments) => arguments.run(session).await,
             Self::Completions(arguments) => arguments.run(session, tool),
             Self::Man(arguments) => arguments.run(session, &tool),
