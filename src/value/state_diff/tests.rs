@@ -149,3 +149,19 @@ fn floats_differ_if_their_bits_do() {
     assert_eq!(lines(&0.0, &-0.0), ["~ (the state): 0.0 -> -0.0"]);
     assert_eq!(lines(&f64::NAN, &f64::NAN), [""; 0]);
 }
+
+#[test]
+fn a_path_leads_to_the_part_that_it_names() {
+    let keys = ["plain", "EUR/USD", "src/lib.rs", "a\"]b", "back\\slash", "[0]", "", "with space"];
+    let earlier: BTreeMap<&str, Vec<u8>> = keys.iter().map(|key| (*key, vec![1, 2])).collect();
+    let later: BTreeMap<&str, Vec<u8>> = keys.iter().map(|key| (*key, vec![1, 3])).collect();
+    let by_number = |value| BTreeMap::from([(7_u32, value), (8, 0)]);
+    let (earlier, later) = ((earlier, by_number(1)), (later, by_number(2)));
+    let state = StateValue::of(&later).unwrap();
+    let found = diff(&earlier, &later);
+    assert_eq!(found.changed, keys.len() as u64 + 1);
+    for change in &found.changes {
+        let StateChange::Changed { path, to, .. } = change else { panic!("{change}") };
+        assert_eq!(state.get(&path.to_string()), Some(to), "{path}");
+    }
+}

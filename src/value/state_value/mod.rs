@@ -5,6 +5,8 @@ mod show;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 /// A state as a tree of values, without its type. Code that does not know the type, such as
 /// schedulers, command-line tools and servers, can show, redact and compare it.
 ///
@@ -67,8 +69,9 @@ pub enum StateValue {
 
 impl StateValue {
     /// Returns the part at `path`, which consists of field names and map keys separated by dots,
-    /// and element indexes in brackets, counted from 0: `lots[2].price`. Options and enum variants
-    /// do not add a step to the path.
+    /// and element indexes in brackets, counted from 0: `lots[2].price`. A map key that contains a
+    /// dot or a bracket is quoted in brackets: `rates["EUR.USD"]`. Options and enum variants do not
+    /// add a step to the path.
     pub fn get(&self, path: &str) -> Option<&Self> {
         let (first, rest) = split(path);
         match (self, first) {
@@ -77,7 +80,8 @@ impl StateValue {
             (Self::List(items), _) => items.get(place(first)?)?.get(rest),
             (Self::Struct(fields), _) => fields.iter().find(|(name, _)| name == first)?.1.get(rest),
             (Self::Map(entries), _) => {
-                entries.iter().find(|(key, _)| key.is_text(first))?.1.get(rest)
+                let name = unquoted(first);
+                entries.iter().find(|(key, _)| key.is_text(&name))?.1.get(rest)
             }
             _ => None,
         }
@@ -105,7 +109,8 @@ impl StateValue {
                 chosen.map(|(_, field)| field.redact(rest)).sum()
             }
             Self::Map(entries) => {
-                let chosen = entries.iter_mut().filter(|(key, _)| all || key.is_text(first));
+                let name = unquoted(first);
+                let chosen = entries.iter_mut().filter(|(key, _)| all || key.is_text(&name));
                 chosen.map(|(_, value)| value.redact(rest)).sum()
             }
             _ => 0,
@@ -124,12 +129,46 @@ impl StateValue {
 /// Splits a path into its first step and the rest.
 fn split(path: &str) -> (&str, &str) {
     let path = path.strip_prefix('.').unwrap_or(path);
-    let end = match path.strip_prefix('[').and_then(|rest| rest.find(']')) {
+    let closing = match path.strip_prefix('[') {
+        Some(quoted) if quoted.starts_with('"') => closing_quote(quoted).map(|quote| quote + 1),
+        Some(rest) => rest.find(']'),
+        None => None,
+    };
+    let end = match closing {
         Some(bracket) => bracket + 2,
         // A step without a name or with an unclosed bracket matches nothing.
         None => path.find(['.', '[']).filter(|end| *end > 0).unwrap_or(path.len()),
     };
     path.split_at_checked(end).unwrap_or((path, ""))
+}
+
+/// Returns where the string at the beginning of `quoted` ends: the index of its closing quote.
+fn closing_quote(quoted: &str) -> Option<usize> {
+    let mut chars = quoted.char_indices().skip(1);
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' => drop(chars.next()),
+            '"' => return Some(at),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Returns the map key that a step names: `EUR.USD` for `["EUR.USD"]`, with `\"` and `\\` for a
+/// quote and a backslash.
+fn unquoted(step: &str) -> Cow<'_, str> {
+    match step.strip_prefix("[\"").and_then(|rest| rest.strip_suffix("\"]")) {
+        Some(key) => {
+            let mut chars = key.chars();
+            let next = || match chars.next() {
+                Some('\\') => chars.next(),
+                other => other,
+            };
+            std::iter::from_fn(next).collect::<String>().into()
+        }
+        None => step.strip_prefix('[').and_then(|s| s.strip_suffix(']')).unwrap_or(step).into(),
+    }
 }
 
 /// Parses the index in a step such as `[2]`.
