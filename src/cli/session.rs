@@ -70,10 +70,11 @@ impl CliSession {
         Ok(opened)
     }
 
-    /// Returns the store, and creates a missing directory.
+    /// Returns the store, and makes one in a directory that is missing or empty.
     pub(crate) async fn store_or_new(&mut self) -> Result<OpenStore, CliFailure> {
         if self.opened.is_none()
             && let StoreUrl::File(dir) = self.url()?
+            && std::fs::read_dir(&dir).map_or(true, |mut files| files.next().is_none())
         {
             self.opened = Some(Self::open_file(dir)?);
         }

@@ -29,6 +29,12 @@ fn an_archive_makes_the_same_store() {
     assert_eq!(listed(run(&["stats", "--json"]).out), shop.json(&["stats"]));
     let alice = listed(run(&["ls", "account", "alice", "--json"]).out);
     assert_eq!(alice, shop.json(&["ls", "account", "alice"]));
+    // A directory with other files does not become a store.
+    std::fs::write(dir.path().join("other"), "x").unwrap();
+    let other = format!("file:{}", dir.path().display());
+    let refused = finish(&mut command(&["import", file, "--store", &other]));
+    assert_eq!(refused.code, 3, "{}", refused.err);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3);
     // Once more only on purpose.
     assert_eq!(run(&["import", file]).code, 2);
     let again = listed(run(&["import", file, "--into-existing", "--json"]).out);

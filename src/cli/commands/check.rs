@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::check_aggregate::{UnsoundSnapshot, check_aggregate};
-use super::keys::{KeyWalk, no_snapshots, snapshots_of};
+use super::keys::{no_snapshots, snapshots_of_each, stored_keys};
 use crate::backend::file::FileStore;
 use crate::cli::failure::{CliFailure, CliFinding};
 use crate::cli::output::{
@@ -14,6 +14,7 @@ use crate::cli::session::CliSession;
 use crate::cli::store_url::StoreUrl;
 use crate::error::ErrorKind;
 use crate::key::AggregateKey;
+use crate::store::Cursor;
 
 /// The most problems that JSON lists. All are counted.
 const MAX_LISTED: usize = 10_000;
@@ -103,15 +104,15 @@ impl CheckArguments {
         report: &mut CheckReport,
     ) -> Result<(), CliFailure> {
         let opened = session.store().await?;
+        let store = &*opened.store;
         let bar = snapshots_progress();
-        let mut wrong = Vec::new();
-        let mut walk =
-            KeyWalk::new(session, &*opened.store, self.kind.as_deref(), self.id.as_deref(), None)?;
-        while let Some(keys) = walk.next().await? {
-            for key in keys {
-                let metas = snapshots_of(&*opened.store, &key).await?;
+        let (kind, id) = (self.kind.as_deref(), self.id.as_deref());
+        let mut after: Option<Cursor> = None;
+        loop {
+            let (keys, next) = stored_keys(session, store, kind, id, after.as_ref()).await?;
+            for (key, metas) in keys.iter().zip(snapshots_of_each(store, &keys).await?) {
                 if metas.is_empty() && self.id.is_some() {
-                    return Err(no_snapshots(&key));
+                    return Err(no_snapshots(key));
                 }
                 report.aggregates += 1;
                 let checked = |snapshots, bytes| {
@@ -119,15 +120,15 @@ impl CheckArguments {
                     report.bytes = report.bytes.saturating_add(bytes);
                     bar.inc(snapshots);
                 };
-                let unsound = check_aggregate(&*opened.store, &key, &metas, checked).await?;
-                wrong.extend(unsound.into_iter().map(|unsound| (key.clone(), unsound)));
+                for unsound in check_aggregate(store, key, &metas, checked).await? {
+                    bar.suspend(|| report.note(session, key, &unsound))?;
+                }
             }
+            if next.is_none() {
+                return Ok(());
+            }
+            after = next;
         }
-        bar.finish_and_clear();
-        for (key, unsound) in wrong {
-            report.note(session, &key, &unsound)?;
-        }
-        Ok(())
     }
 }
 

@@ -1,4 +1,4 @@
-//! [`KeyWalk`]: the aggregates that a command is about.
+//! The aggregates that a command is about, and their snapshots.
 
 use crate::cli::failure::CliFailure;
 use crate::cli::session::CliSession;
@@ -6,50 +6,27 @@ use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::manager::SnapshotAdmin;
 use crate::record::SnapshotMeta;
-use crate::store::{
-    Cursor, KeyPages, KeysRequest, ListRequest, SnapshotStore, SnapshotStoreExt as _,
-};
+use crate::store::{Cursor, KeysRequest, ListRequest, SnapshotStore, SnapshotStoreExt as _};
 
-/// The aggregates of a store, page by page.
-pub(super) enum KeyWalk<'a> {
-    /// One aggregate, which was named.
-    One(Option<AggregateKey>),
-    Pages(KeyPages<'a, dyn SnapshotStore + 'a>),
-}
+/// The number of aggregates whose snapshots are listed together.
+const BATCH: usize = 64;
 
-impl<'a> KeyWalk<'a> {
-    /// Returns the aggregate of this kind and id, all of this kind, or all. Without an id they are
-    /// those of the tenant that was asked for, or of all tenants. They begin after the page that ended
-    /// with the cursor `after`.
-    pub(super) fn new(
-        session: &'a CliSession,
-        store: &'a dyn SnapshotStore,
-        kind: Option<&'a str>,
-        id: Option<&str>,
-        after: Option<&'a Cursor>,
-    ) -> Result<Self, CliFailure> {
-        if let (Some(kind), Some(id)) = (kind, id) {
-            return Ok(Self::One(Some(session.key(kind, id)?)));
-        }
-        let request = KeysRequest { after, ..keys_request(session, kind, false) };
-        Ok(Self::Pages(store.key_pages(request)))
+/// Returns the aggregate of this kind and id, or a page of those of this kind, or of all, and where
+/// the list continues. Without an id they are those of the tenant that was asked for, or of all
+/// tenants.
+pub(super) async fn stored_keys(
+    session: &CliSession,
+    store: &dyn SnapshotStore,
+    kind: Option<&str>,
+    id: Option<&str>,
+    after: Option<&Cursor>,
+) -> Result<(Vec<AggregateKey>, Option<Cursor>), CliFailure> {
+    if let (Some(kind), Some(id)) = (kind, id) {
+        return Ok((vec![session.key(kind, id)?], None));
     }
-
-    /// Returns the next aggregates, or `None` at the end.
-    pub(super) async fn next(&mut self) -> Result<Option<Vec<AggregateKey>>, Error> {
-        match self {
-            Self::One(key) => Ok(key.take().map(|key| vec![key])),
-            Self::Pages(pages) => pages.next().await,
-        }
-    }
-
-    /// Returns the cursor after the page that was returned last, or `None` at the end.
-    pub(super) fn cursor(&self) -> Option<Cursor> {
-        match self {
-            Self::One(_) => None,
-            Self::Pages(pages) => pages.cursor().cloned(),
-        }
-    }
+    let page = store.keys(KeysRequest { after, ..keys_request(session, kind, false) }).await?;
+    // A store that does not go on would be asked without end.
+    Ok((page.items, page.next.filter(|next| Some(next) != after)))
 }
 
 /// Requests the aggregates of a kind, or of all. Those of snapfold's own documents only if they are
@@ -88,6 +65,25 @@ pub(super) async fn snapshots_of(
     key: &AggregateKey,
 ) -> Result<Vec<SnapshotMeta>, Error> {
     store.list_all(ListRequest::new(key)).await
+}
+
+/// Returns all snapshots of each aggregate, in the order of the keys.
+pub(super) async fn snapshots_of_each(
+    store: &dyn SnapshotStore,
+    keys: &[AggregateKey],
+) -> Result<Vec<Vec<SnapshotMeta>>, Error> {
+    let mut all = Vec::with_capacity(keys.len());
+    for keys in keys.chunks(BATCH) {
+        let requests: Vec<_> = keys.iter().map(ListRequest::new).collect();
+        for (request, page) in requests.iter().zip(store.list_many(&requests).await?) {
+            let mut metas = page.items;
+            if let Some(next) = page.next {
+                metas.extend(store.list_all(request.after(next)).await?);
+            }
+            all.push(metas);
+        }
+    }
+    Ok(all)
 }
 
 /// Returns the failure for an aggregate without snapshots.

@@ -2,19 +2,15 @@
 
 use serde_json::json;
 
-use super::keys::keys_request;
+use super::keys::{keys_request, snapshots_of_each};
 use crate::cli::failure::{CliFailure, CliFinding};
 use crate::cli::output::{
     Grid, GridColumn, age, hex, key_json, shown, shown_id, size, tell, unhex,
 };
 use crate::cli::session::CliSession;
-use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::record::SnapshotMeta;
-use crate::store::{Cursor, ListRequest, SnapshotStore, SnapshotStoreExt as _};
-
-/// The number of aggregates whose snapshots are listed together.
-const BATCH: usize = 64;
+use crate::store::Cursor;
 
 /// What the snapshots of an aggregate add up to.
 #[derive(Default)]
@@ -27,14 +23,17 @@ struct AggregateSum {
 }
 
 impl AggregateSum {
-    fn add(&mut self, metas: Vec<SnapshotMeta>) {
+    /// Adds up the snapshots of an aggregate, highest version first.
+    fn new(metas: Vec<SnapshotMeta>) -> Self {
+        let mut sum = Self::default();
         for meta in metas {
-            self.snapshots += 1;
-            self.stored_bytes = self.stored_bytes.saturating_add(meta.stored_bytes);
-            self.raw_bytes = self.raw_bytes.saturating_add(meta.raw_bytes);
-            self.pinned += u64::from(meta.is_pinned());
-            self.newest.get_or_insert(meta);
+            sum.snapshots += 1;
+            sum.stored_bytes = sum.stored_bytes.saturating_add(meta.stored_bytes);
+            sum.raw_bytes = sum.raw_bytes.saturating_add(meta.raw_bytes);
+            sum.pinned += u64::from(meta.is_pinned());
+            sum.newest.get_or_insert(meta);
         }
+        sum
     }
 }
 
@@ -61,10 +60,8 @@ pub(super) async fn ls_aggregates(
             break;
         }
     }
-    let mut sums = Vec::with_capacity(keys.len());
-    for keys in keys.chunks(BATCH) {
-        sums.extend(sums_of(store, keys).await?);
-    }
+    let sums: Vec<_> =
+        snapshots_of_each(store, &keys).await?.into_iter().map(AggregateSum::new).collect();
     let next = cursor.map(|cursor| hex(cursor.as_bytes()));
     print(session, &keys, &sums, next.as_deref())?;
     Ok(CliFinding::Fine)
@@ -123,26 +120,6 @@ fn print(
         tell(&format!("more follow: --after {next}"));
     }
     Ok(())
-}
-
-async fn sums_of(
-    store: &dyn SnapshotStore,
-    keys: &[AggregateKey],
-) -> Result<Vec<AggregateSum>, Error> {
-    let requests: Vec<_> = keys.iter().map(ListRequest::new).collect();
-    let mut sums = Vec::with_capacity(keys.len());
-    for (request, page) in requests.iter().zip(store.list_many(&requests).await?) {
-        let mut sum = AggregateSum::default();
-        sum.add(page.items);
-        if let Some(next) = page.next {
-            let mut rest = store.list_pages(request.after(next));
-            while let Some(metas) = rest.next().await? {
-                sum.add(metas);
-            }
-        }
-        sums.push(sum);
-    }
-    Ok(sums)
 }
 
 fn parse_cursor(text: &str) -> Result<Cursor, CliFailure> {

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::changes::audited;
-use super::keys::{KeyWalk, known_keys, no_snapshots, snapshots_of};
+use super::keys::{known_keys, no_snapshots, snapshots_of_each, stored_keys};
 use super::ls_snapshots::{generations_of, letter};
 use super::prune_plan::plan_without_code;
 use crate::cli::failure::{CliFailure, CliFinding};
@@ -130,44 +130,33 @@ impl PruneArguments {
         totals: &mut PruneTotals,
     ) -> Result<(), CliFailure> {
         let opened = session.store().await?;
-        let (mut after, mut first) = (None, true);
-        // The session is needed between pages, so each page is requested by itself.
-        while first || after.is_some() {
-            let (keys, next) = self.page(session, &opened, after.as_ref()).await?;
-            (first, after) = (false, next);
-            for key in keys {
-                let metas = snapshots_of(&*opened.store, &key).await?;
+        let store = &*opened.store;
+        let (kind, id) = (Some(self.kind.as_str()), self.id.as_deref());
+        let mut after: Option<Cursor> = None;
+        loop {
+            let (keys, next) = stored_keys(session, store, kind, id, after.as_ref()).await?;
+            for (key, metas) in keys.iter().zip(snapshots_of_each(store, &keys).await?) {
                 if metas.is_empty() && self.id.is_some() {
-                    return Err(no_snapshots(&key));
+                    return Err(no_snapshots(key));
                 }
                 let plan =
-                    plan_without_code(&*opened.store, &metas, &self.keep, session.now, self.floor)
-                        .await?;
-                let deleted = if self.yes {
-                    Some(delete(session, &opened, &key, &plan).await?)
-                } else {
-                    None
-                };
-                self.report(session, &key, &plan, deleted, totals)?;
+                    plan_without_code(store, &metas, &self.keep, session.now, self.floor).await?;
+                let mut deleted = None;
+                if self.yes {
+                    deleted = Some(delete(session, &opened, key, &plan).await?);
+                }
+                self.report(session, key, &plan, deleted, totals)?;
             }
+            if next.is_none() {
+                break;
+            }
+            after = next;
         }
         if let Some(file) = opened.file.as_ref().filter(|_| totals.deleted.snapshots > 0) {
             // Deletes alone free no space on the disk.
             file.compact()?;
         }
         Ok(())
-    }
-
-    async fn page(
-        &self,
-        session: &CliSession,
-        opened: &OpenStore,
-        after: Option<&Cursor>,
-    ) -> Result<(Vec<AggregateKey>, Option<Cursor>), CliFailure> {
-        let kind = Some(self.kind.as_str());
-        let mut walk = KeyWalk::new(session, &*opened.store, kind, self.id.as_deref(), after)?;
-        let keys = walk.next().await?.unwrap_or_default();
-        Ok((keys, walk.cursor()))
     }
 
     /// Prints what becomes of one aggregate.
