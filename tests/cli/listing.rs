@@ -156,6 +156,11 @@ fn tables_fit_eighty_columns_and_have_one_line_per_row_without_a_width() {
             assert!(!line.contains('\u{1b}'), "{arguments:?}: {line}");
         }
     }
+    // On a narrower screen each cell has a line.
+    let mut narrow = command(&["ls", "account", "alice"]);
+    let narrow = finish(narrow.env("SNAPFOLD_STORE", shop.url()).env("COLUMNS", "44")).out;
+    assert!(narrow.lines().all(|line| line.len() <= 44), "{narrow}");
+    assert_eq!(narrow.lines().filter(|line| line.starts_with("VERSION ")).count(), 11, "{narrow}");
     let plain = shop.text(&["ls", "account"]);
     assert_eq!(plain.lines().count(), 1 + 4, "{plain}");
     assert!(plain.contains(&long));

@@ -47,7 +47,7 @@ pub(super) async fn ls_snapshots(
     }
     let generations = generations_of(metas.iter().map(|meta| meta.generation));
     for (at, generation) in generations.iter().enumerate() {
-        session.screen.line(format_args!("generation {}: {generation}", letter(at)))?;
+        session.screen.paragraph(&format!("generation {}: {generation}", letter(at)))?;
     }
     let mut grid = Grid::new(&[
         GridColumn::Number("VERSION"),

@@ -198,7 +198,7 @@ impl PruneArguments {
             generations_of(plan.judged.iter().map(|judged| judged.id.generation));
         if generations.len() > 1 {
             for (at, generation) in generations.iter().enumerate() {
-                session.screen.line(format_args!("generation {}: {generation}", letter(at)))?;
+                session.screen.paragraph(&format!("generation {}: {generation}", letter(at)))?;
             }
         }
         let mut grid = Grid::new(&[

@@ -124,7 +124,8 @@ fn draw(
     for generation in generations_of(metas.iter().map(|meta| meta.generation)) {
         let own = || metas.iter().filter(|meta| meta.generation == generation);
         let number = count(own().count() as u64, "snapshot", "snapshots");
-        session.screen.line(format_args!("\n{generation}, {number}"))?;
+        session.screen.line("")?;
+        session.screen.paragraph(&format!("{generation}, {number}"))?;
         let mut line = "    ".to_owned();
         for (tone, text) in Picture::new(axis, own(), largest).runs() {
             line.push_str(&session.screen.toned(tone, &text));
@@ -140,7 +141,7 @@ fn draw(
     let (ticks, labels) = axis.lines();
     session.screen.line(format_args!("    {ticks}\n    {labels}"))?;
     let legend = format!("size: . o O, up to {}; d delta, P pinned, R retired", size(largest));
-    session.screen.line(legend)?;
+    session.screen.paragraph(&legend)?;
     if let Some(plan) = plan {
         session.screen.paragraph(&format!(
             "the policy drops {} of {}: x all of a column, / some",

@@ -17,20 +17,32 @@ pub(crate) enum GridColumn {
     Text(&'static str),
 }
 
+/// The columns that a text gets at least. On a narrower screen each cell has a line of its own.
+const MIN_TEXT: usize = 12;
+/// The spaces between two columns.
+const GAP: u16 = 2;
+
+impl GridColumn {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Number(name) | Self::Word(name) | Self::Text(name) => name,
+        }
+    }
+}
+
 /// A table. Without a width it has one line per row; otherwise long texts are wrapped.
 pub(crate) struct Grid {
     table: Table,
+    columns: Vec<GridColumn>,
 }
 
 impl Grid {
     pub(crate) fn new(columns: &[GridColumn]) -> Self {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
-        table.set_header(columns.iter().map(|column| match column {
-            GridColumn::Number(name) | GridColumn::Word(name) | GridColumn::Text(name) => *name,
-        }));
+        table.set_header(columns.iter().map(GridColumn::name));
         for (place, column) in table.column_iter_mut().zip(columns) {
-            place.set_padding((0, 2));
+            place.set_padding((0, GAP));
             if !matches!(column, GridColumn::Text(_)) {
                 place.set_constraint(ColumnConstraint::ContentWidth);
             }
@@ -38,7 +50,7 @@ impl Grid {
                 place.set_cell_alignment(CellAlignment::Right);
             }
         }
-        Self { table }
+        Self { table, columns: columns.to_vec() }
     }
 
     /// Adds a row, whose cells are in the order of the columns.
@@ -59,6 +71,36 @@ impl Grid {
         }
     }
 
+    /// Returns the width below which texts would be wrapped beyond reading.
+    fn min_width(&self) -> usize {
+        let widths = self.table.column_max_content_widths();
+        let shown = self.table.column_iter().zip(widths).zip(&self.columns);
+        let shown = shown.filter(|((column, _), _)| !column.is_hidden());
+        let widths = shown.map(|((_, width), column)| match column {
+            GridColumn::Text(_) => usize::from(width).min(MIN_TEXT),
+            _ => usize::from(width),
+        });
+        widths.fold(0, |sum, width| sum + width + usize::from(GAP)).saturating_sub(GAP.into())
+    }
+
+    /// Writes each cell with the name of its column in a line of its own.
+    fn write_cells(self, screen: &mut Screen) -> io::Result<()> {
+        let names = self.columns.iter().map(GridColumn::name);
+        let longest = names.map(str::len).max().unwrap_or(0);
+        for (at, row) in self.table.row_iter().enumerate() {
+            if at > 0 {
+                screen.line("")?;
+            }
+            for (column, cell) in self.columns.iter().zip(row.cell_iter()) {
+                let (name, text) = (column.name(), cell.content());
+                if !text.is_empty() {
+                    screen.paragraph(&format!("{name:longest$} {text}"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.table.is_empty()
     }
@@ -68,7 +110,9 @@ impl Grid {
         if self.is_empty() {
             return Ok(());
         }
+        self.hide_empty_columns();
         match screen.width() {
+            Some(width) if self.min_width() > width => return self.write_cells(screen),
             Some(width) => {
                 self.table.set_content_arrangement(ContentArrangement::Dynamic);
                 // The last column ends with two spaces, which are trimmed.
@@ -78,7 +122,6 @@ impl Grid {
                 self.table.set_content_arrangement(ContentArrangement::Disabled);
             }
         }
-        self.hide_empty_columns();
         for (at, line) in self.table.lines().enumerate() {
             let tone = if at == 0 { Tone::Heading } else { Tone::Plain };
             let line = screen.toned(tone, line.trim_end());

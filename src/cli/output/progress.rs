@@ -2,7 +2,7 @@
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
-const SNAPSHOTS: &str = "{elapsed_precise} {human_pos} snapshots, {per_sec}{msg}";
+const SNAPSHOTS: &str = "{elapsed_precise} {human_pos} snapshots, {per_sec:.0}{msg}";
 const BYTES: &str = "{elapsed_precise} {bytes}, {bytes_per_sec}{msg}";
 
 /// Returns a counter of snapshots.
