@@ -7,7 +7,7 @@ use super::fold_walk::FoldWalk;
 use super::head::floor;
 use super::reader;
 use super::search::position;
-use super::verify::{Judge, Turns};
+use super::sweep::whole_header;
 use crate::codec::Written;
 use crate::error::{Error, ErrorKind};
 use crate::events::{Position, Progress};
@@ -16,7 +16,7 @@ use crate::manager::{
     FoldCause, FoldComparison, FoldDifference, Rejected, SafeTruncation, TruncationLimit,
     TruncationRequest,
 };
-use crate::record::{Header, RejectReason, SnapshotMeta};
+use crate::record::{RejectReason, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
 use crate::store::{Found, Lookup, Query};
@@ -207,19 +207,10 @@ impl<A: Aggregate> EngineCore<A> {
     }
 
     fn open_whole(&self, key: &AggregateKey, found: &Found) -> Result<Stored<A>, RejectReason> {
-        let header: Header<'_> = found.record.verify()?;
-        if !header.is_of(key) {
-            return Err(RejectReason::WrongAggregate);
-        }
-        if header.version != found.version {
-            return Err(RejectReason::WrongVersion(header.version));
-        }
+        let header = whole_header(key, found)?;
         let reader = reader::choose(&self.readers, &header)?;
-        let judge = Judge { header: &header, turns: &Turns::default(), is_lenient: false };
-        let opened = found
-            .record
-            .open(&header, self.open_with(&found.bases), |raw| reader.decode(raw, &judge));
-        opened.map(|(state, _)| Stored { state, position: position(&header) })
+        let (state, _) = self.decode_whole(found, &header, reader)?;
+        Ok(Stored { state, position: position(&header) })
     }
 
     pub(super) async fn safe_to_truncate_below(

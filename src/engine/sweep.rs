@@ -2,15 +2,16 @@
 //! intact.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::core::{EngineCore, check_kind};
 use super::head::head;
-use super::reader;
+use super::reader::{self, Reader};
 use super::verify::{Judge, Turns};
 use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::manager::{Proof, Rejected, Verified};
-use crate::record::{RejectReason, SnapshotMeta};
+use crate::record::{Header, RejectReason, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
 use crate::store::{
@@ -145,15 +146,9 @@ impl<A: Aggregate> EngineCore<A> {
         Ok(found.filter(|found| (1..=at_most).contains(&found.version)))
     }
 
-    /// Checks a stored snapshot completely, even if not every load is verified.
+    /// Checks a stored snapshot completely.
     fn examine(&self, key: &AggregateKey, found: &Found) -> Result<Proof, RejectReason> {
-        let header = found.record.verify()?;
-        if !header.is_of(key) {
-            return Err(RejectReason::WrongAggregate);
-        }
-        if header.version != found.version {
-            return Err(RejectReason::WrongVersion(header.version));
-        }
+        let header = whole_header(key, found)?;
         let reader = match reader::choose(&self.readers, &header) {
             Ok(reader) => reader,
             // Other code can read the snapshot.
@@ -162,10 +157,32 @@ impl<A: Aggregate> EngineCore<A> {
             ) => return Ok(Proof::Absent),
             Err(reject) => return Err(reject),
         };
-        let judge = Judge { header: &header, turns: &Turns::default(), is_lenient: false };
-        let opened = found
-            .record
-            .open(&header, self.open_with(&found.bases), |raw| reader.decode(raw, &judge));
-        opened.map(|(_, proof)| proof)
+        self.decode_whole(found, &header, reader).map(|(_, proof)| proof)
     }
+
+    /// Decodes a snapshot and verifies its state, even if not every load is verified.
+    pub(super) fn decode_whole(
+        &self,
+        found: &Found,
+        header: &Header<'_>,
+        reader: &Reader<A>,
+    ) -> Result<(Arc<A>, Proof), RejectReason> {
+        let judge = Judge { header, turns: &Turns::default(), is_lenient: false };
+        found.record.open(header, self.open_with(&found.bases), |raw| reader.decode(raw, &judge))
+    }
+}
+
+/// Verifies the checksums and the identity of a stored record.
+pub(super) fn whole_header<'f>(
+    key: &AggregateKey,
+    found: &'f Found,
+) -> Result<Header<'f>, RejectReason> {
+    let header = found.record.verify()?;
+    if !header.is_of(key) {
+        return Err(RejectReason::WrongAggregate);
+    }
+    if header.version != found.version {
+        return Err(RejectReason::WrongVersion(header.version));
+    }
+    Ok(header)
 }
