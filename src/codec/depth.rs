@@ -27,8 +27,8 @@ impl<T> Root<T> {
         Self { limits, numbers_are_maps: false, of: PhantomData }
     }
 
-    /// Returns the seed that also counts the levels of types that are not recursive. That is slower,
-    /// and compiled once for each decoder instead of twice.
+    /// Returns a seed that counts levels even if the type is not recursive. For rare paths: it is
+    /// slower, but the code of `T` is compiled once for it, and twice for a [`Root`].
     pub(super) fn limited(self) -> Limit<PhantomData<T>> {
         let left = self.limits.max_depth.unwrap_or(u16::MAX).saturating_add(1);
         Limit { inner: self.of, within: Within { left, numbers_are_maps: self.numbers_are_maps } }
@@ -71,6 +71,7 @@ pub(super) struct Wrapped<T, const ANY: bool> {
 struct Within {
     /// The number of levels that may still open.
     left: u16,
+    #[cfg_attr(not(feature = "json"), expect(dead_code, reason = "only JSON has such numbers"))]
     numbers_are_maps: bool,
 }
 
