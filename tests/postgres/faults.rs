@@ -381,7 +381,7 @@ async fn an_exhausted_pool_is_a_timeout_that_says_so() {
     store_on(db.pool.clone(), &db.schema).await;
     let pool = PgPoolOptions::new()
         .max_connections(1)
-        .acquire_timeout(Duration::from_millis(50))
+        .acquire_timeout(Duration::from_secs(2))
         .connect_with(db.options.clone())
         .await
         .unwrap();
