@@ -3,15 +3,11 @@
 //! in `docs/state-types.md`.
 
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
-use std::process::ExitCode;
 use std::time::Duration;
 
 use indexmap::IndexMap;
-use snapfold_types::changes::{self, Expected};
 
-fn main() -> ExitCode {
-    changes::run(all(), Expected::Wrong)
-}
+use crate::change;
 
 fn lots(n: u32) -> [(String, u32); 2] {
     [("march".to_owned(), n), ("april".to_owned(), 9)]
@@ -47,7 +43,7 @@ mod minutes {
     }
 }
 
-snapfold_types::changes! {
+change! {
     sorted_map_to_insertion_order
         { struct Part { lots: BTreeMap<String, u32> } } |n| Part { lots: lots(n).into() };
         { struct Part { lots: IndexMap<String, u32> } } |n| Part { lots: lots(n).into() };
