@@ -3,7 +3,7 @@
 //! Without a limit, a crafted payload of a recursive type could make the decoder recurse until the
 //! stack overflows, which aborts the process. The wrapper counts one level for each deserializer
 //! that is opened inside another one. For JSON it also undoes how a feature of `serde_json`
-//! represents numbers: see [`Numbers`].
+//! represents numbers: see [`Root::numbers_as_maps`].
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -18,68 +18,64 @@ use super::DecodeLimits;
 /// The seed that decodes a `T` within the limits.
 pub(super) struct Root<T> {
     limits: DecodeLimits,
-    numbers: Numbers,
+    numbers_are_maps: bool,
     of: PhantomData<T>,
 }
 
 impl<T> Root<T> {
     pub(super) const fn new(limits: DecodeLimits) -> Self {
-        Self { limits, numbers: Numbers::Plain, of: PhantomData }
+        Self { limits, numbers_are_maps: false, of: PhantomData }
     }
 
-    /// Sets whether `deserialize_any` yields numbers as maps.
+    /// Returns a seed that counts levels even if the type is not recursive. For rare paths: it is
+    /// slower, but the code of `T` is compiled once for it, and twice for a [`Root`].
+    pub(super) fn limited(self) -> Limit<PhantomData<T>> {
+        let left = self.limits.max_depth.unwrap_or(u16::MAX).saturating_add(1);
+        Limit { inner: self.of, within: Within { left, numbers_are_maps: self.numbers_are_maps } }
+    }
+
+    /// Sets whether the decoder passes numbers as maps to a visitor that accepts any value.
+    ///
+    /// `serde_json` does so, with one private key, if any crate in the program enables its feature
+    /// `arbitrary_precision`. Almost no visitor understands such a map.
     #[cfg(feature = "json")]
-    pub(super) fn numbers_as_maps(self, are_maps: bool) -> Self {
-        Self { numbers: if are_maps { Numbers::Maps } else { Numbers::Plain }, ..self }
+    pub(super) fn numbers_as_maps(self, numbers_are_maps: bool) -> Self {
+        Self { numbers_are_maps, ..self }
     }
-}
-
-/// How the decoder passes numbers to a visitor that accepts any value.
-///
-/// `serde_json` passes them as maps with one private key if any crate in the program enables its
-/// feature `arbitrary_precision`. Almost no visitor understands such a map.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Numbers {
-    /// As numbers.
-    Plain,
-    /// As maps, if any value is requested.
-    Maps,
-    /// Any value was requested, so the next map may be a number.
-    AskedForAny,
 }
 
 impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Root<T> {
     type Value = T;
 
     fn deserialize<D: Deserializer<'de>>(self, decoder: D) -> Result<T, D::Error> {
-        let Self { limits, numbers, of } = self;
-        match (limits.max_depth, numbers) {
-            (None, Numbers::Plain) => T::deserialize(decoder),
-            (max, _) => {
-                let left = max.unwrap_or(u16::MAX).saturating_add(1);
-                Limit { inner: of, left, numbers }.deserialize(decoder)
-            }
+        if self.limits.max_depth.is_none() && !self.numbers_are_maps {
+            return T::deserialize(decoder);
         }
+        self.limited().deserialize(decoder)
     }
 }
 
-/// A seed, deserializer or visitor, and the number of levels that may still open inside it.
-struct Limit<T> {
+/// A seed, deserializer or visitor, and what applies to the values inside it.
+pub(super) type Limit<T> = Wrapped<T, false>;
+
+/// The visitor of a `deserialize_any`. A type of its own, so that the code for numbers is compiled
+/// for these visitors only.
+type LimitAny<V> = Wrapped<V, true>;
+
+pub(super) struct Wrapped<T, const ANY: bool> {
     inner: T,
-    left: u16,
-    numbers: Numbers,
+    within: Within,
 }
 
-impl<T> Limit<T> {
-    /// Wraps something that came from this wrapper, with the same limit.
-    fn around<U>(left: u16, numbers: Numbers, inner: U) -> Limit<U> {
-        let numbers = match numbers {
-            Numbers::AskedForAny => Numbers::Maps,
-            other => other,
-        };
-        Limit { inner, left, numbers }
-    }
+#[derive(Clone, Copy)]
+struct Within {
+    /// The number of levels that may still open.
+    left: u16,
+    #[cfg_attr(not(feature = "json"), expect(dead_code, reason = "only JSON has such numbers"))]
+    numbers_are_maps: bool,
+}
 
+impl Within {
     fn deeper<E: Error>(self) -> Result<Self, E> {
         match self.left.checked_sub(1) {
             Some(left) => Ok(Self { left, ..self }),
@@ -92,16 +88,15 @@ impl<'de, T: DeserializeSeed<'de>> DeserializeSeed<'de> for Limit<T> {
     type Value = T::Value;
 
     fn deserialize<D: Deserializer<'de>>(self, decoder: D) -> Result<T::Value, D::Error> {
-        let Self { inner, left, numbers } = self.deeper()?;
-        inner.deserialize(Self::around(left, numbers, decoder))
+        let within = self.within.deeper()?;
+        self.inner.deserialize(Limit { inner: decoder, within })
     }
 }
 
 macro_rules! forward {
     ($($method:ident($($arg:ident: $ty:ty),*);)*) => {$(
         fn $method<V: Visitor<'de>>(self, $($arg: $ty,)* visitor: V) -> Result<V::Value, D::Error> {
-            let Self { inner, left, numbers } = self;
-            inner.$method($($arg,)* Self::around(left, numbers, visitor))
+            self.inner.$method($($arg,)* Limit { inner: visitor, within: self.within })
         }
     )*};
 }
@@ -110,11 +105,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Limit<D> {
     type Error = D::Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        let numbers = match self.numbers {
-            Numbers::Plain => Numbers::Plain,
-            Numbers::Maps | Numbers::AskedForAny => Numbers::AskedForAny,
-        };
-        self.inner.deserialize_any(Limit { inner: visitor, left: self.left, numbers })
+        self.inner.deserialize_any(LimitAny { inner: visitor, within: self.within })
     }
 
     forward! {
@@ -146,7 +137,7 @@ macro_rules! pass {
     )*};
 }
 
-impl<'de, V: Visitor<'de>> Visitor<'de> for Limit<V> {
+impl<'de, V: Visitor<'de>, const ANY: bool> Visitor<'de> for Wrapped<V, ANY> {
     type Value = V::Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -171,30 +162,30 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Limit<V> {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, decoder: D) -> Result<V::Value, D::Error> {
-        let Self { inner, left, numbers } = self.deeper()?;
-        inner.visit_some(Self::around(left, numbers, decoder))
+        let within = self.within.deeper()?;
+        self.inner.visit_some(Limit { inner: decoder, within })
     }
 
     fn visit_newtype_struct<D: Deserializer<'de>>(self, decoder: D) -> Result<V::Value, D::Error> {
-        let Self { inner, left, numbers } = self.deeper()?;
-        inner.visit_newtype_struct(Self::around(left, numbers, decoder))
+        let within = self.within.deeper()?;
+        self.inner.visit_newtype_struct(Limit { inner: decoder, within })
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {
-        self.inner.visit_seq(Self::around(self.left, self.numbers, access))
+        self.inner.visit_seq(Limit { inner: access, within: self.within })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {
-        let Self { inner, left, numbers } = self;
+        let access = Limit { inner: access, within: self.within };
         #[cfg(feature = "json")]
-        if numbers == Numbers::AskedForAny {
-            return super::number::visit(inner, Self::around(left, numbers, access));
+        if ANY && self.within.numbers_are_maps {
+            return super::number::visit(self.inner, access);
         }
-        inner.visit_map(Self::around(left, numbers, access))
+        self.inner.visit_map(access)
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {
-        self.inner.visit_enum(Self::around(self.left, self.numbers, access))
+        self.inner.visit_enum(Limit { inner: access, within: self.within })
     }
 }
 
@@ -205,7 +196,7 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Limit<A> {
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, A::Error> {
-        self.inner.next_element_seed(Self::around(self.left, self.numbers, seed))
+        self.inner.next_element_seed(Limit { inner: seed, within: self.within })
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -220,11 +211,11 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Limit<A> {
         &mut self,
         seed: K,
     ) -> Result<Option<K::Value>, A::Error> {
-        self.inner.next_key_seed(Self::around(self.left, self.numbers, seed))
+        self.inner.next_key_seed(Limit { inner: seed, within: self.within })
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, A::Error> {
-        self.inner.next_value_seed(Self::around(self.left, self.numbers, seed))
+        self.inner.next_value_seed(Limit { inner: seed, within: self.within })
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -241,7 +232,7 @@ impl<'de, A: EnumAccess<'de>> EnumAccess<'de> for Limit<A> {
         seed: T,
     ) -> Result<(T::Value, Self::Variant), A::Error> {
         let (value, variant) = self.inner.variant_seed(seed)?;
-        Ok((value, Self::around(self.left, self.numbers, variant)))
+        Ok((value, Limit { inner: variant, within: self.within }))
     }
 }
 
@@ -253,11 +244,11 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Limit<A> {
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, A::Error> {
-        self.inner.newtype_variant_seed(Self::around(self.left, self.numbers, seed))
+        self.inner.newtype_variant_seed(Limit { inner: seed, within: self.within })
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, A::Error> {
-        self.inner.tuple_variant(len, Self::around(self.left, self.numbers, visitor))
+        self.inner.tuple_variant(len, Limit { inner: visitor, within: self.within })
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -265,6 +256,6 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Limit<A> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, A::Error> {
-        self.inner.struct_variant(fields, Self::around(self.left, self.numbers, visitor))
+        self.inner.struct_variant(fields, Limit { inner: visitor, within: self.within })
     }
 }

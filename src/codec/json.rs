@@ -69,7 +69,7 @@ fn read<T: DeserializeOwned>(
     };
     let mut decoder = open();
     let value = root().deserialize(&mut decoder);
-    let value = value.map_err(|error| Located::at(error.into(), root(), &mut open()))?;
+    let value = value.map_err(|error| Located::at(error.into(), root().limited(), &mut open()))?;
     decoder.end()?;
     Ok(value)
 }

@@ -54,7 +54,7 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for MessagePack {
         let state = Root::new(limits).deserialize(&mut decoder).map_err(|error| {
             let mut again = rmp_serde::Deserializer::from_read_ref(bytes);
             again.set_max_depth(max_depth);
-            Located::at(error.into(), Root::<S>::new(limits), &mut again)
+            Located::at(error.into(), Root::<S>::new(limits).limited(), &mut again)
         })?;
         // The decoder does not report how many bytes it left unread, so it is asked for one more
         // value. Only at the end of the bytes does that fail while reading the marker of the value.

@@ -1,12 +1,11 @@
 //! One aggregate type for many state types: [`Erased`], [`SharedCodec`].
 //!
 //! An engine of its own for each of hundreds of types would take an hour to compile. The engine
-//! knows a state only through its codec, so what it folds here is erased, and [`Through`] hands the
-//! real type to snapfold's real codecs, and to their digesters.
+//! knows a state only through its codec, so what it folds here is erased, and [`SharedCodec`] hands
+//! the real type to snapfold's real codecs, and to their digesters.
 
 use std::any::Any;
 use std::fmt;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use snapfold::codec::{
@@ -52,92 +51,91 @@ impl Aggregate for Erased {
     }
 }
 
-/// A codec for `T`, as one for [`Erased`].
-struct Through<T, C>(C, PhantomData<fn() -> T>);
-
-impl<T, C: fmt::Debug> fmt::Debug for Through<T, C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 fn state<T: 'static>(erased: &Erased) -> Result<&T, BoxError> {
     let state = erased.0.as_deref().and_then(|state| state.as_any().downcast_ref::<T>());
     state.ok_or_else(|| "the judge mixed up two types".into())
 }
 
-impl<T: Specimen, C: Codec<T>> Codec<Erased> for Through<T, C> {
-    fn id(&self) -> CodecId {
-        self.0.id()
-    }
+// Functions of their own, so that they are compiled once for each type, not for each of its codecs.
 
-    fn is_self_describing(&self) -> bool {
-        self.0.is_self_describing()
+fn inner<T: Specimen>(samples: &[Erased]) -> Vec<T> {
+    let mut states = Vec::new();
+    // Not collected: that would compile iterators for each type.
+    for sample in samples {
+        if let Ok(state) = state::<T>(sample) {
+            states.push(state.clone());
+        }
     }
-
-    fn inspect(&self, samples: &[Erased]) -> Result<TypeInfo, Error> {
-        let samples: Vec<T> =
-            samples.iter().filter_map(|sample| state(sample).ok()).cloned().collect();
-        self.0.inspect(&samples)
-    }
-
-    fn digester(&self) -> Digester<Erased> {
-        self.0.digester().map(|erased| state(erased).expect("one type for each codec"))
-    }
-
-    fn encode(&self, erased: &Erased, out: &mut Vec<u8>) -> Result<(), BoxError> {
-        self.0.encode(state(erased)?, out)
-    }
-
-    fn decode(&self, bytes: &[u8], limits: DecodeLimits) -> Result<Erased, BoxError> {
-        let state: T = self.0.decode(bytes, limits)?;
-        Ok(Erased(Some(Arc::new(state))))
-    }
+    states
 }
 
-/// A codec behind a pointer, for many engines.
-#[derive(Clone, Debug)]
-pub struct SharedCodec(Arc<dyn Codec<Erased>>);
+fn outer<T: Specimen>(state: T) -> Erased {
+    Erased(Some(Arc::new(state)))
+}
+
+fn through<T: Specimen>(digester: Digester<T>) -> Digester<Erased> {
+    digester.map(|erased| state(erased).expect("one type for each codec"))
+}
+
+/// One of snapfold's codecs for a type, as one for [`Erased`].
+///
+/// It consists of functions because less code is compiled for them than for a trait object.
+#[derive(Clone, Copy, Debug)]
+pub struct SharedCodec {
+    id: CodecId,
+    is_self_describing: bool,
+    inspect: fn(&[Erased]) -> Result<TypeInfo, Error>,
+    digester: fn() -> Digester<Erased>,
+    encode: fn(&Erased, &mut Vec<u8>) -> Result<(), BoxError>,
+    decode: fn(&[u8], DecodeLimits) -> Result<Erased, BoxError>,
+}
 
 impl SharedCodec {
     /// `codec`, for states of type `T`.
-    pub fn new<T: Specimen>(codec: impl Codec<T>) -> Self {
-        Self(Arc::new(Through::<T, _>(codec, PhantomData)))
+    pub fn new<T: Specimen, C: Codec<T> + Default>(codec: C) -> Self {
+        Self {
+            id: codec.id(),
+            is_self_describing: codec.is_self_describing(),
+            inspect: |samples| C::default().inspect(&inner(samples)),
+            digester: || through(C::default().digester()),
+            encode: |erased, out| C::default().encode(state(erased)?, out),
+            decode: |bytes, limits| C::default().decode(bytes, limits).map(outer),
+        }
     }
 
     /// The codecs that the message of a refusal may name, by that name.
     pub fn all<T: Specimen>() -> [(&'static str, Self); 4] {
         [
-            ("Postcard", Self::new::<T>(Postcard)),
-            ("Bincode", Self::new::<T>(Bincode)),
-            ("MessagePack", Self::new::<T>(MessagePack)),
-            ("Json", Self::new::<T>(Json)),
+            ("Postcard", Self::new::<T, _>(Postcard)),
+            ("Bincode", Self::new::<T, _>(Bincode)),
+            ("MessagePack", Self::new::<T, _>(MessagePack)),
+            ("Json", Self::new::<T, _>(Json)),
         ]
     }
 }
 
 impl Codec<Erased> for SharedCodec {
     fn id(&self) -> CodecId {
-        self.0.id()
+        self.id
     }
 
     fn is_self_describing(&self) -> bool {
-        self.0.is_self_describing()
+        self.is_self_describing
     }
 
     fn inspect(&self, samples: &[Erased]) -> Result<TypeInfo, Error> {
-        self.0.inspect(samples)
+        (self.inspect)(samples)
     }
 
     fn digester(&self) -> Digester<Erased> {
-        self.0.digester()
+        (self.digester)()
     }
 
     fn encode(&self, state: &Erased, out: &mut Vec<u8>) -> Result<(), BoxError> {
-        self.0.encode(state, out)
+        (self.encode)(state, out)
     }
 
     fn decode(&self, bytes: &[u8], limits: DecodeLimits) -> Result<Erased, BoxError> {
-        self.0.decode(bytes, limits)
+        (self.decode)(bytes, limits)
     }
 }

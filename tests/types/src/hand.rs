@@ -2,60 +2,79 @@
 
 use std::sync::Arc;
 
-use erased_serde::{Deserializer, Serialize};
+use bincode::config::{Config, standard};
 
 use crate::{AnyState, Specimen};
 
-/// A type, as the formats' own crates see it. Erased, so that each type is compiled for one
-/// format more, not for four.
+/// Writes a state and reads it back. `None` if either fails.
+type Trip = fn(&dyn AnyState) -> Option<Arc<dyn AnyState>>;
+
+/// A type, as the formats' own crates see it.
+///
+/// Each is called with the kind of writer, reader and limit that snapfold's codec has too, so that
+/// the compiler makes the code of a type for both at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Hand {
-    write: fn(&dyn AnyState) -> Option<&dyn Serialize>,
-    read: fn(&mut dyn Deserializer<'_>) -> Result<Arc<dyn AnyState>, erased_serde::Error>,
+    postcard: Trip,
+    bincode: Trip,
+    msgpack: Trip,
+    json: Trip,
 }
 
 impl Hand {
     /// The type `T`.
     pub fn of<T: Specimen>() -> Self {
         Self {
-            write: |state| state.as_any().downcast_ref::<T>().map(|state| state as &dyn Serialize),
-            read: |format| Ok(Arc::new(erased_serde::deserialize::<T>(format)?)),
+            postcard: |state| trip(state, postcard::<T>),
+            bincode: |state| trip(state, bincode::<T>),
+            msgpack: |state| trip(state, msgpack::<T>),
+            json: |state| trip(state, json::<T>),
         }
     }
 
     /// Whether the format of [`COLUMNS`](crate::COLUMNS) number `column` gives the value back.
     pub fn is_exact(&self, column: usize, value: &dyn AnyState) -> bool {
-        let back = match column {
-            0 => self.postcard(value),
-            1 => self.bincode(value),
-            2 | 4 => self.msgpack(value),
-            _ => self.json(value),
+        let trip = match column {
+            0 => self.postcard,
+            1 => self.bincode,
+            2 | 4 => self.msgpack,
+            _ => self.json,
         };
-        back.is_some_and(|back| value.same_as(&*back))
+        trip(value).is_some_and(|back| value.same_as(&*back))
     }
+}
 
-    fn postcard(&self, value: &dyn AnyState) -> Option<Arc<dyn AnyState>> {
-        let bytes = postcard::to_stdvec((self.write)(value)?).ok()?;
-        let mut format = postcard::Deserializer::from_bytes(&bytes);
-        (self.read)(&mut <dyn Deserializer<'_>>::erase(&mut format)).ok()
-    }
+fn trip<T: Specimen>(
+    state: &dyn AnyState,
+    there_and_back: fn(&T) -> Option<T>,
+) -> Option<Arc<dyn AnyState>> {
+    let back = there_and_back(state.as_any().downcast_ref()?)?;
+    Some(Arc::new(back))
+}
 
-    fn bincode(&self, value: &dyn AnyState) -> Option<Arc<dyn AnyState>> {
-        let config = bincode::config::standard();
-        let bytes = bincode::serde::encode_to_vec((self.write)(value)?, config).ok()?;
-        let mut format = bincode::serde::BorrowedSerdeDecoder::from_slice(&bytes, config, ());
-        (self.read)(&mut <dyn Deserializer<'_>>::erase(format.as_deserializer())).ok()
-    }
+fn postcard<T: Specimen>(state: &T) -> Option<T> {
+    let bytes = postcard::to_extend(state, Vec::new()).ok()?;
+    T::deserialize(&mut postcard::Deserializer::from_bytes(&bytes)).ok()
+}
 
-    fn msgpack(&self, value: &dyn AnyState) -> Option<Arc<dyn AnyState>> {
-        let bytes = rmp_serde::to_vec_named((self.write)(value)?).ok()?;
-        let mut format = rmp_serde::Deserializer::from_read_ref(&bytes[..]);
-        (self.read)(&mut <dyn Deserializer<'_>>::erase(&mut format)).ok()
-    }
+fn with_limit() -> impl Config {
+    standard().with_limit::<{ 64 << 20 }>()
+}
 
-    fn json(&self, value: &dyn AnyState) -> Option<Arc<dyn AnyState>> {
-        let bytes = serde_json::to_vec((self.write)(value)?).ok()?;
-        let mut format = serde_json::Deserializer::from_slice(&bytes);
-        (self.read)(&mut <dyn Deserializer<'_>>::erase(&mut format)).ok()
-    }
+fn bincode<T: Specimen>(state: &T) -> Option<T> {
+    let mut bytes = Vec::new();
+    bincode::serde::encode_into_std_write(state, &mut bytes, with_limit()).ok()?;
+    bincode::serde::borrow_decode_from_slice(&bytes, with_limit()).ok().map(|(back, _)| back)
+}
+
+fn msgpack<T: Specimen>(state: &T) -> Option<T> {
+    let mut bytes = Vec::new();
+    state.serialize(&mut rmp_serde::Serializer::new(&mut bytes).with_struct_map()).ok()?;
+    T::deserialize(&mut rmp_serde::Deserializer::from_read_ref(&bytes[..])).ok()
+}
+
+fn json<T: Specimen>(state: &T) -> Option<T> {
+    let mut bytes = Vec::new();
+    serde_json::to_writer(&mut bytes, state).ok()?;
+    T::deserialize(&mut serde_json::Deserializer::from_slice(&bytes)).ok()
 }

@@ -12,7 +12,6 @@ use snapfold::{Aggregate as _, Loader as _, MemoryEvents, MemoryStore, SnapshotE
 
 use crate::{
     AnyState, COLUMNS, Erased, Gen, Hand, Held, Opaque, Outcome, Report, SharedCodec, Specimen,
-    Value,
 };
 
 /// A state type under one codec.
@@ -32,33 +31,40 @@ impl std::fmt::Debug for Case {
 
 type Make = fn(&mut Gen) -> Arc<dyn AnyState>;
 
-/// What is needed to judge a type.
+/// A type, by what the judge does with it.
+#[derive(Clone, Copy)]
+struct Kind {
+    /// By the names that a refusal gives.
+    codecs: [(&'static str, SharedCodec); 4],
+    hand: Hand,
+    make: Make,
+}
+
+impl Kind {
+    fn of<T: Specimen>() -> Self {
+        let make: Make = |g| Arc::new(T::make(g));
+        Self { codecs: SharedCodec::all::<T>(), hand: Hand::of::<T>(), make }
+    }
+}
+
+/// What is needed to judge a type under a codec.
 struct Subject {
     column: usize,
     codec: SharedCodec,
-    /// For the same type, by the names that a refusal gives.
-    all: [(&'static str, SharedCodec); 4],
-    hand: Hand,
-    make: Make,
+    kind: Kind,
 }
 
 impl Case {
     /// The cases of a type, one for each column.
     pub fn all<T: Specimen>(name: &str) -> Vec<Self> {
-        let held: (Hand, Make) = (Hand::of::<Held<T>>(), |g| Arc::new(Held::<T>::make(g)));
-        let opaque: (Hand, Make) = (Hand::of::<Opaque<T>>(), |g| Arc::new(Opaque::<T>::make(g)));
-        let (of_held, of_opaque) = (SharedCodec::all::<Held<T>>(), SharedCodec::all::<Opaque<T>>());
-        let columns = [
-            (0, &of_held, held),
-            (1, &of_held, held),
-            (2, &of_held, held),
-            (3, &of_held, held),
-            (2, &of_opaque, opaque),
-            (3, &of_opaque, opaque),
-        ];
-        let case = |(column, (codec, all, (hand, make))): (usize, (usize, &[_; 4], _))| {
-            let all: [(&'static str, SharedCodec); 4] = all.clone();
-            let subject = Subject { column, codec: all[codec].1.clone(), all, hand, make };
+        Self::columns(name, &Kind::of::<Held<T>>(), &Kind::of::<Opaque<T>>())
+    }
+
+    fn columns(name: &str, held: &Kind, opaque: &Kind) -> Vec<Self> {
+        let columns = [(0, held), (1, held), (2, held), (3, held), (2, opaque), (3, opaque)];
+        let case = |(column, (codec, kind)): (usize, (usize, &Kind))| {
+            let codec = kind.codecs[codec].1;
+            let subject = Subject { column, codec, kind: *kind };
             Self {
                 name: name.to_owned(),
                 column,
@@ -78,7 +84,8 @@ impl Case {
         (self.judge)(false)
     }
 
-    /// The same by engines that compare states with [`Value::same`] before they store them.
+    /// The same by engines that compare states with [`Value::same`](crate::Value::same) before they
+    /// store them.
     pub fn judge_with_compare(&self) -> Report {
         (self.judge)(true)
     }
@@ -118,13 +125,13 @@ pub(crate) fn short(state: &dyn AnyState) -> String {
 
 /// Whether the format's own crate gives the value back.
 fn exact_by_hand(case: &Subject, value: &dyn AnyState) -> bool {
-    quietly(|| case.hand.is_exact(case.column, value)).unwrap_or(false)
+    quietly(|| case.kind.hand.is_exact(case.column, value)).unwrap_or(false)
 }
 
 fn judge(case: &Subject, compare: bool) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
-    let values = || (0..rounds()).map(|seed| (case.make)(&mut Gen::new(seed)));
+    let values = || (0..rounds()).map(|seed| (case.kind.make)(&mut Gen::new(seed)));
     let judged = quietly(|| runtime.block_on(run(case, values(), compare)));
     let (outcome, works_by_hand) = match judged {
         Err(panic) => (Outcome::Panic(panic), false),
@@ -144,7 +151,7 @@ fn judge(case: &Subject, compare: bool) -> Report {
 async fn is_misled(case: &Subject, value: &Arc<dyn AnyState>, text: &str) -> Option<String> {
     let named = text.split_once(" codec, which can represent this state");
     let named = named.and_then(|(text, _)| text.rsplit_once("use the ")).map(|(_, name)| name);
-    for (name, codec) in &case.all {
+    for (name, codec) in &case.kind.codecs {
         let carries = carries(codec, value).await;
         if named == Some(*name) && !carries {
             return Some(format!("{name} does not carry {}: {text}", short(&**value)));
@@ -163,7 +170,9 @@ async fn refused_by_build(
     text: String,
 ) -> Outcome {
     let named = |(name, _): &&(&str, _)| text.contains(&format!("use {name}"));
-    let Some((_, codec)) = case.all.iter().find(named) else { return Outcome::Misled(text) };
+    let Some((_, codec)) = case.kind.codecs.iter().find(named) else {
+        return Outcome::Misled(text);
+    };
     for value in values {
         if carries(codec, &value).await {
             return Outcome::Build(text);
@@ -178,7 +187,7 @@ async fn carries(codec: &SharedCodec, value: &Arc<dyn AnyState>) -> bool {
     let key = Erased::key("advice").expect("a key");
     events.append(&key, Timestamp::from_seconds(1), Arc::clone(value));
     let store = MemoryStore::new();
-    let builder = SnapshotEngine::builder_with_codec(events, store, codec.clone());
+    let builder = SnapshotEngine::builder_with_codec(events, store, *codec);
     let Ok(engine) = builder.trigger(manual()).build() else { return false };
     if engine.create(&key).await.is_err() {
         return false;
@@ -196,7 +205,7 @@ async fn run(
     let (events, store) = (MemoryEvents::new(), MemoryStore::new());
     // A process writes, another one reads.
     let build = || {
-        let (events, codec) = (events.clone(), case.codec.clone());
+        let (events, codec) = (events.clone(), case.codec);
         let builder = SnapshotEngine::builder_with_codec(events, store.clone(), codec);
         let builder = builder.trigger(manual());
         let same = |a: &Erased, b: &Erased| match (&a.0, &b.0) {
@@ -232,7 +241,9 @@ async fn run(
             return (Outcome::Wrong(text), refused);
         }
         match created {
-            Ok(CreateOutcome::Stored(_)) if loaded.provenance.origin == Origin::Snapshot => written += 1,
+            Ok(CreateOutcome::Stored(_)) if loaded.provenance.origin == Origin::Snapshot => {
+                written += 1
+            }
             Ok(created) => {
                 let text =
                     format!("value {at}, {}: {created:?}, {}", short(&*want), loaded.provenance);

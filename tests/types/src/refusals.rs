@@ -36,7 +36,7 @@ pub fn find(name: &str, column: usize) -> Option<&'static Refusal> {
     REFUSALS.iter().chain(extra).find(|refusal| refusal.types.iter().any(is_it))
 }
 
-const BEGIN: &str = "<!-- generated: SNAPFOLD_BLESS=1 cargo test --test catalogue -- docs -->";
+const BEGIN: &str = "<!-- generated: SNAPFOLD_BLESS=1 cargo test --manifest-path tests/types/Cargo.toml --test docs -->";
 const END: &str = "<!-- end of what is generated -->";
 
 /// Compares the tables in the docs with [`REFUSALS`]; with `SNAPFOLD_BLESS` set, writes them.

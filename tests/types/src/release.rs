@@ -54,7 +54,7 @@ impl Running {
         for (at, state) in release.states.iter().enumerate() {
             events.append(&key(at), Timestamp::from_seconds(1), Arc::clone(state));
         }
-        let codec = release.codec.clone();
+        let codec = release.codec;
         let engine = SnapshotEngine::builder_with_codec(events.clone(), store.clone(), codec);
         let mut engine = engine.trigger(manual());
         if release.has_samples {

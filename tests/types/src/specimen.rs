@@ -1,4 +1,4 @@
-//! What every type of the catalogue can do: [`Value`], [`Specimen`].
+//! What every state type can do: [`Value`], [`Specimen`].
 
 use std::fmt::Debug;
 
@@ -19,7 +19,7 @@ pub trait Value: Clone + Debug + Send + Sync + 'static {
     }
 }
 
-/// A state type of the catalogue.
+/// A state type.
 pub trait Specimen: Value + Serialize + DeserializeOwned {}
 impl<T: Value + Serialize + DeserializeOwned> Specimen for T {}
 

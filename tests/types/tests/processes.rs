@@ -68,10 +68,10 @@ impl Value for Transparent {
 /// A type whose container of the elements `0..size`, spread, is made by `make`.
 fn subject<T: Specimen>(name: &'static str, make: fn(Vec<u32>) -> T) -> Subject {
     let codecs = [
-        SharedCodec::new::<Holding<T>>(Postcard),
-        SharedCodec::new::<Holding<T>>(Bincode),
-        SharedCodec::new::<Holding<T>>(MessagePack),
-        SharedCodec::new::<Holding<T>>(Json),
+        SharedCodec::new::<Holding<T>, _>(Postcard),
+        SharedCodec::new::<Holding<T>, _>(Bincode),
+        SharedCodec::new::<Holding<T>, _>(MessagePack),
+        SharedCodec::new::<Holding<T>, _>(Json),
     ];
     let make = Arc::new(move |id: u64| {
         let size = u32::try_from(id % 21).expect("small");
@@ -146,7 +146,7 @@ fn engine(subject: &Subject, codec: usize, dir: &Path) -> SnapshotEngine<Erased>
         events.append(&key(id), Timestamp::from_seconds(1), (subject.make)(id));
     }
     let store = snapfold::file::FileStore::builder(dir).durability(Durability::Os).open();
-    let codec = subject.codecs[codec].clone();
+    let codec = subject.codecs[codec];
     let engine = SnapshotEngine::builder_with_codec(events, store.expect("a store"), codec);
     engine.trigger(manual()).build().expect("no codec refuses these types")
 }

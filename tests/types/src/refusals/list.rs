@@ -2,7 +2,7 @@
 
 use super::Refusal;
 
-/// Every refusal of the catalogue.
+/// Every refusal.
 pub const REFUSALS: &[Refusal] = &[
     Refusal {
         title: "Parts that are read by name",

@@ -1,10 +1,11 @@
 //! What `Serialize` does not tell, and so neither bytes nor digest can show: an application's own
 //! comparison finds it, `EngineBuilder::compare`.
 
-use rust_decimal::Decimal;
+use std::process::ExitCode;
 
-use super::types;
-use crate::{specimen, state};
+use libtest_mimic::{Arguments, Failed, Trial};
+use rust_decimal::Decimal;
+use snapfold_types::{Case, Outcome, cases, silence_panics, specimen, state};
 
 fn one() -> u32 {
     1
@@ -49,13 +50,31 @@ specimen! {
     ZeroScale => |g| ZeroScale(bigdecimal::BigDecimal::new(0.into(), 1 + i64::from(g.any::<u8>() % 9)));
 }
 
-types! {
-    Skipped as "skip",
-    SkippedDefault as "skip, default = path",
-    VariantSkips as "skip in a variant",
-    Rounding as "with that rounds",
-    DecimalScale as "Decimal's scale, serde::float",
-    Twins as "untagged twins",
-    SpanUnits as "jiff::Span's units",
-    ZeroScale as "BigDecimal's scale of 0",
+/// Wrong unless the application compares; then refused when it is written.
+fn found_by_compare(case: &Case) -> Result<(), Failed> {
+    match case.judge_with_compare().outcome {
+        Outcome::Build(_) => Ok(()),
+        Outcome::Write(text) | Outcome::Some(text) if text.contains("compare()") => Ok(()),
+        Outcome::Write(_) if matches!(case.judge().outcome, Outcome::Write(_)) => Ok(()),
+        outcome => Err(format!("{outcome}: {}", outcome.text()).into()),
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    silence_panics();
+    let cases = cases! {
+        Skipped as "skip",
+        SkippedDefault as "skip, default = path",
+        VariantSkips as "skip in a variant",
+        Rounding as "with that rounds",
+        DecimalScale as "Decimal's scale, serde::float",
+        Twins as "untagged twins",
+        SpanUnits as "jiff::Span's units",
+        ZeroScale as "BigDecimal's scale of 0",
+    };
+    let trial = |case: Case| {
+        Trial::test(format!("unseen: {}", case.title()), move || found_by_compare(&case))
+    };
+    libtest_mimic::run(&arguments, cases.into_iter().map(trial).collect()).exit_code()
 }

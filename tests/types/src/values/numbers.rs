@@ -1,4 +1,4 @@
-//! Numbers and money: decimals, big integers, fractions, geometry.
+//! Values of numbers of other crates: decimals, big integers, fractions, geometry.
 
 use bigdecimal::BigDecimal;
 use fixed::types::I32F32;
@@ -10,30 +10,7 @@ use ordered_float::{NotNan, OrderedFloat};
 use primitive_types::{H160, U256};
 use rust_decimal::Decimal;
 
-use super::types;
-use crate::{specimen, state};
-
-state! {
-    struct DecimalText { #[serde(with = "rust_decimal::serde::str")] n: Decimal, after: u32 }
-    struct DecimalTextOption { #[serde(with = "rust_decimal::serde::str_option")] n: Option<Decimal>, after: u32 }
-    struct DecimalFloat { #[serde(with = "rust_decimal::serde::float")] n: Decimal => |g| Decimal::new(i64::from(g.any::<i32>()) * 2 + 1, 1) }
-    struct RoundedMoney { cents: i64, currency: Currency }
-    struct BigDecimalText { #[serde(with = "big_text")] n: BigDecimal, after: u32 }
-}
-
-/// What the table advises for a type that asks the format what comes next.
-mod big_text {
-    use bigdecimal::BigDecimal;
-    use serde::{Deserialize as _, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(n: &BigDecimal, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(n)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<BigDecimal, D::Error> {
-        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
-    }
-}
+use crate::specimen;
 
 specimen! {
     Decimal => |g| {
@@ -69,21 +46,4 @@ specimen! {
     DVec3 => |g| DVec3::new(g.any(), g.any(), g.any());
     Quat => |g| Quat::from_xyzw(g.any(), g.any(), g.any(), g.any());
     Mat4 => |g| Mat4::from_cols_array(&g.any::<[f32; 16]>());
-}
-
-types! {
-    Decimal as "rust_decimal::Decimal",
-    Option<Decimal> as "Option of Decimal",
-    DecimalText as "Decimal with serde::str",
-    DecimalTextOption as "Decimal with str_option",
-    DecimalFloat as "Decimal with serde::float",
-    BigDecimal, BigDecimalText as "BigDecimal with text",
-    BigInt, BigUint, Ratio<i64> as "num_rational::Ratio",
-    OrderedFloat<f64>, NotNan<f64>, I32F32 as "fixed::I32F32", half::f16,
-    U256 as "primitive_types::U256", H160 as "primitive_types::H160",
-    Currency as "iso_currency::Currency", isocountry::CountryCode as "isocountry",
-    RoundedMoney as "cents and currency",
-    bytesize::ByteSize,
-    geo_types::Point<f64>, geo_types::Polygon<f64>, geo_types::Geometry<f64>,
-    Vec2 as "glam::Vec2", DVec3 as "glam::DVec3", Quat as "glam::Quat", Mat4 as "glam::Mat4",
 }

@@ -1,16 +1,15 @@
 //! States as whole applications have them, and types that contain themselves.
 
 use std::collections::{BTreeMap, HashMap};
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc, Weekday};
 use indexmap::IndexMap;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
+use snapfold_types::{Gen, Value, cases, state, states};
 use uuid::Uuid;
-
-use super::types;
-use crate::{Gen, Value, specimen, state};
 
 state! {
     struct Tree { label: String, children: Vec<Tree> => |g| {
@@ -110,41 +109,24 @@ impl<T: Value> Value for Page<T> {
     }
 }
 
-fn json(g: &mut Gen) -> serde_json::Value {
-    use serde_json::Value;
-    match g.below(8) {
-        0 => Value::Null,
-        1 => g.any::<bool>().into(),
-        2 => g.any::<u64>().into(),
-        3 => g.any::<i64>().into(),
-        4 => g.any::<f64>().into(),
-        5 => g.deeper(|g| (0..g.len()).map(|_| json(g)).collect()).unwrap_or_default(),
-        6 => Value::Object(g.deeper(|g| g.any()).unwrap_or_default()),
-        _ => g.text().into(),
-    }
-}
-
-specimen! {
-    serde_json::Value => |g| json(g);
-    serde_json::Map<String, serde_json::Value> => |g| (0..g.len()).map(|_| (g.word(), json(g))).collect();
-}
-
-types! {
-    Tree, Chain as "linked list of Box", Expr, TaggedExpr as "tagged recursive enum",
-    Folder as "map of itself", Even as "two recursive types",
-    Account as "bank account",
-    Order as "web shop order",
-    OrderText as "order, Decimal as text",
-    Stock as "stock, first in first out",
-    Plan as "subscription",
-    Game as "game board",
-    Document as "document with JSON",
-    Envelope as "envelope, flattened JSON",
-    Device as "telemetry",
-    WorkflowStep as "workflow step",
-    Permissions as "permissions",
-    Tagged32 as "order book",
-    Generic2 as "generic structs",
-    serde_json::Value,
-    serde_json::Map<String, serde_json::Value> as "serde_json::Map",
+fn main() -> ExitCode {
+    states::run(cases! {
+        Tree, Chain as "linked list of Box", Expr, TaggedExpr as "tagged recursive enum",
+        Folder as "map of itself", Even as "two recursive types",
+        Account as "bank account",
+        Order as "web shop order",
+        OrderText as "order, Decimal as text",
+        Stock as "stock, first in first out",
+        Plan as "subscription",
+        Game as "game board",
+        Document as "document with JSON",
+        Envelope as "envelope, flattened JSON",
+        Device as "telemetry",
+        WorkflowStep as "workflow step",
+        Permissions as "permissions",
+        Tagged32 as "order book",
+        Generic2 as "generic structs",
+        serde_json::Value,
+        serde_json::Map<String, serde_json::Value> as "serde_json::Map",
+    })
 }

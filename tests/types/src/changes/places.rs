@@ -6,14 +6,20 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use snapfold::codec::{Bincode, Json, MessagePack, Postcard};
-use snapfold_types::{AnyState, Gen, Release, SharedCodec, Specimen, Value};
+
+use crate::{AnyState, Gen, Release, SharedCodec, Specimen, Value};
 
 /// Two releases of a state with the changed part at one place, under one codec.
-pub(crate) struct Pair {
-    pub(crate) place: &'static str,
-    pub(crate) codec: &'static str,
-    pub(crate) old: Release,
-    pub(crate) new: Release,
+#[derive(Debug)]
+pub struct Pair {
+    /// The name of the place.
+    pub place: &'static str,
+    /// The name of the codec.
+    pub codec: &'static str,
+    /// The release that saves.
+    pub old: Release,
+    /// The release that loads.
+    pub new: Release,
 }
 
 /// A state around a part.
@@ -165,33 +171,33 @@ enums! {
 
 const AGGREGATES: u32 = 6;
 
-fn states<P, L: Place<P>>(part: fn(u32) -> P) -> Vec<Arc<dyn AnyState>> {
-    (0..AGGREGATES).map(|n| Arc::new(L::around(n, part(n))) as Arc<dyn AnyState>).collect()
+/// The iterator is compiled once, not for each type.
+fn states(state: &dyn Fn(u32) -> Arc<dyn AnyState>) -> Vec<Arc<dyn AnyState>> {
+    (0..AGGREGATES).map(state).collect()
 }
 
 /// The change at each place, under each codec that takes such places.
-pub(crate) fn pairs<Old: Specimen, New: Specimen>(
-    old: fn(u32) -> Old,
-    new: fn(u32) -> New,
-) -> Vec<Pair> {
+pub fn pairs<Old: Specimen, New: Specimen>(old: fn(u32) -> Old, new: fn(u32) -> New) -> Vec<Pair> {
     let mut pairs = Vec::new();
     macro_rules! add {
-        ($place:literal, $place_of:ident, $($codec:ident)*) => {$(
-            pairs.push(Pair {
+        ($place:literal, $place_of:ident, $($codec:ident)*) => {
+            let old_states = states(&|n| Arc::new($place_of::<Old>::around(n, old(n))));
+            let new_states = states(&|n| Arc::new($place_of::<New>::around(n, new(n))));
+            $(pairs.push(Pair {
                 place: $place,
                 codec: stringify!($codec),
                 old: Release {
-                    codec: SharedCodec::new::<$place_of<Old>>($codec),
-                    states: states::<Old, $place_of<Old>>(old),
+                    codec: SharedCodec::new::<$place_of<Old>, _>($codec),
+                    states: old_states.clone(),
                     has_samples: false,
                 },
                 new: Release {
-                    codec: SharedCodec::new::<$place_of<New>>($codec),
-                    states: states::<New, $place_of<New>>(new),
+                    codec: SharedCodec::new::<$place_of<New>, _>($codec),
+                    states: new_states.clone(),
                     has_samples: false,
                 },
-            });
-        )*};
+            });)*
+        };
     }
     add!("a field", Field, Postcard Bincode MessagePack Json);
     add!("Option, Vec, map", Contained, Postcard Bincode MessagePack Json);

@@ -1,11 +1,10 @@
 //! Every enum representation with every kind of variant.
 
 use std::collections::BTreeMap;
+use std::process::ExitCode;
 
 use serde_repr::{Deserialize_repr, Serialize_repr};
-
-use super::types;
-use crate::{Gen, Value, specimen, state};
+use snapfold_types::{Gen, Value, cases, specimen, state, states};
 
 state! {
     enum Units { New, Open, Closed }
@@ -226,41 +225,43 @@ impl Value for Box<dyn Tariff> {
     }
 }
 
-types! {
-    Units as "enum of units",
-    External as "enum, external",
-    Internal as "enum, internal (tag)",
-    Adjacent as "enum, adjacent",
-    Untagged as "enum, untagged",
-    UntaggedIntegers as "untagged u32, u64, i64",
-    UntaggedFloat as "untagged i64, f64",
-    UntaggedOption as "untagged with Option",
-    OneOrMany as "untagged one or many",
-    RenamedAll as "enum rename_all",
-    RenamedFields as "enum rename_all_fields",
-    VariantAlias as "variant alias",
-    TwoNames as "variant renamed two ways",
-    Other as "other, internal",
-    OtherExternal as "other, external",
-    SkippedVariant as "skip variant, in use",
-    SkippedVariantUnused as "skip variant, unused",
-    VariantWith as "with on a variant",
-    PartlyUntagged as "one variant untagged",
-    Nested as "enum of enums",
-    InternalOfExternal as "internal of external",
-    InternalOfInternal as "internal of internal",
-    AdjacentOfUntagged as "adjacent of untagged",
-    AdjacentDeny as "adjacent, deny_unknown",
-    UntaggedOfTagged as "untagged of tagged",
-    TaggedStruct as "tag on struct",
-    Empty1 as "variants without content",
-    EnumEverywhere as "enums everywhere",
-    Deep as "flatten adjacent",
-    FromByte as "enum from, into u8",
-    InternalSkip as "internal with skip_if",
-    Versioned as "tag = version",
-    Level as "serde_repr u8",
-    Signed as "serde_repr i32, other",
-    Box<dyn Rule> as "typetag",
-    Box<dyn Tariff> as "typetag, external",
+fn main() -> ExitCode {
+    states::run(cases! {
+        Units as "enum of units",
+        External as "enum, external",
+        Internal as "enum, internal (tag)",
+        Adjacent as "enum, adjacent",
+        Untagged as "enum, untagged",
+        UntaggedIntegers as "untagged u32, u64, i64",
+        UntaggedFloat as "untagged i64, f64",
+        UntaggedOption as "untagged with Option",
+        OneOrMany as "untagged one or many",
+        RenamedAll as "enum rename_all",
+        RenamedFields as "enum rename_all_fields",
+        VariantAlias as "variant alias",
+        TwoNames as "variant renamed two ways",
+        Other as "other, internal",
+        OtherExternal as "other, external",
+        SkippedVariant as "skip variant, in use",
+        SkippedVariantUnused as "skip variant, unused",
+        VariantWith as "with on a variant",
+        PartlyUntagged as "one variant untagged",
+        Nested as "enum of enums",
+        InternalOfExternal as "internal of external",
+        InternalOfInternal as "internal of internal",
+        AdjacentOfUntagged as "adjacent of untagged",
+        AdjacentDeny as "adjacent, deny_unknown",
+        UntaggedOfTagged as "untagged of tagged",
+        TaggedStruct as "tag on struct",
+        Empty1 as "variants without content",
+        EnumEverywhere as "enums everywhere",
+        Deep as "flatten adjacent",
+        FromByte as "enum from, into u8",
+        InternalSkip as "internal with skip_if",
+        Versioned as "tag = version",
+        Level as "serde_repr u8",
+        Signed as "serde_repr i32, other",
+        Box<dyn Rule> as "typetag",
+        Box<dyn Tariff> as "typetag, external",
+    })
 }

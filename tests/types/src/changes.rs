@@ -1,23 +1,26 @@
-//! Changes of state types: the old release saves, and the new one loads what a replay gives.
+//! What each test target of `tests/changes` does with its changes: [`run`].
 
-mod changes;
 mod places;
-mod unseen;
 
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
 use libtest_mimic::{Arguments, Trial};
-use snapfold_types::{Change, judge_change};
 
-use places::Pair;
+use crate::{Change, judge_change, silence_panics};
+
+pub use places::{Pair, pairs};
 
 /// A change: its name, and the pair of releases for each place and codec.
-pub(crate) type Named = (&'static str, Vec<Pair>);
+pub type Named = (&'static str, Vec<Pair>);
+
+/// The names of changes, each with the places where nothing shows it; with none: everywhere.
+pub type Blind = &'static [(&'static str, &'static [&'static str])];
 
 /// Declares changes: the types of each release, and the part of the state that is made of the
-/// number `n` of an aggregate.
-macro_rules! change {
+/// number `n` of an aggregate. Makes the function `all`.
+#[macro_export]
+macro_rules! changes {
     ($($name:ident
         { $($old:tt)* } |$n:ident| $old_part:expr;
         { $($new:tt)* } |$m:ident| $new_part:expr;
@@ -26,50 +29,46 @@ macro_rules! change {
             pub(super) mod v1 {
                 #[allow(unused_imports)]
                 use super::super::*;
-                snapfold_types::state! { $($old)* }
+                $crate::state! { $($old)* }
                 pub(crate) fn part($n: u32) -> Part { let _ = $n; $old_part }
             }
             pub(super) mod v2 {
                 #[allow(unused_imports)]
                 use super::super::*;
-                snapfold_types::state! { $($new)* }
+                $crate::state! { $($new)* }
                 pub(crate) fn part($m: u32) -> Part { let _ = $m; $new_part }
             }
         })*
-        pub(crate) fn all() -> Vec<crate::Named> {
-            vec![$((stringify!($name), crate::places::pairs($name::v1::part, $name::v2::part))),*]
+        fn all() -> Vec<$crate::changes::Named> {
+            vec![$((stringify!($name), $crate::changes::pairs($name::v1::part, $name::v2::part))),*]
         }
     };
 }
-pub(crate) use change;
+/// What is to become of the changes of a target.
+#[derive(Clone, Copy, Debug)]
+pub enum Expected {
+    /// Each load gives what a replay gives, but for changes that leave old values as they are, and
+    /// change what the fold makes of the same events. Where nothing shows them but samples, each
+    /// release is given those in a run of its own. The guide to state types says so.
+    ExactBut(Blind),
+    /// Each load after the change gives something else: nothing can show it.
+    Wrong,
+}
 
-/// Changes that leave old values as they are, and change what the fold makes of the same events,
-/// with the places where nothing shows them but samples, which each release is given in a run of
-/// its own. The guide to state types says so.
-const BLIND: [(&str, &[&str]); 7] = [
-    // What a flattened struct leaves out of a value, and the variants of an enum that is flattened
-    // without a tag, are told by no one.
-    ("added_list_that_is_skipped", &["flatten"]),
-    ("added_number_that_is_skipped", &["flatten"]),
-    ("added_option_that_is_skipped", &["flatten"]),
-    ("flattened_variant_comes", &[]),
-    // Only a whole value shows these, and types nearby refuse all made-up ones.
-    ("flattened_map_of_other_values", &["after newtypes"]),
-    ("tagged_variant_beside_other_comes", &["after newtypes"]),
-    // Behind a type that refuses every made-up value, a variant that no value has.
-    ("content_of_an_unused_adjacent_variant", &["after newtypes"]),
-];
-
-/// Whether a run is expected to be wrong.
-fn is_blind(name: &str, place: &str) -> bool {
-    BLIND
-        .iter()
-        .any(|&(blind, places)| blind == name && (places.is_empty() || places.contains(&place)))
+impl Expected {
+    fn is_blind(self, name: &str, place: &str) -> bool {
+        match self {
+            Self::Wrong => true,
+            Self::ExactBut(all) => all.iter().any(|&(blind, places)| {
+                blind == name && (places.is_empty() || places.contains(&place))
+            }),
+        }
+    }
 }
 
 type Results = Arc<Mutex<Vec<(String, Change)>>>;
 
-fn trials(changes: Vec<Named>, expected_wrong: bool, results: &Results) -> Vec<Trial> {
+fn trials(changes: Vec<Named>, expected: Expected, results: &Results) -> Vec<Trial> {
     let mut trials = Vec::new();
     for (name, pairs) in changes {
         for Pair { place, codec, old, new } in pairs {
@@ -78,7 +77,8 @@ fn trials(changes: Vec<Named>, expected_wrong: bool, results: &Results) -> Vec<T
                     continue;
                 }
                 let title = format!("{name}, {place}, {codec}, {way}");
-                if !expected_wrong && is_blind(name, place) {
+                let is_blind = expected.is_blind(name, place);
+                if is_blind && matches!(expected, Expected::ExactBut(_)) {
                     let (from, to) = (from.clone().with_samples(), to.clone().with_samples());
                     trials.push(Trial::test(format!("with samples: {title}"), move || {
                         match judge_change(&from, &to) {
@@ -88,7 +88,6 @@ fn trials(changes: Vec<Named>, expected_wrong: bool, results: &Results) -> Vec<T
                     }));
                 }
                 let results = Arc::clone(results);
-                let is_blind = expected_wrong || is_blind(name, place);
                 trials.push(Trial::test(title.clone(), move || {
                     let change = judge_change(&from, &to);
                     results.lock().unwrap().push((title, change.clone()));
@@ -105,25 +104,26 @@ fn trials(changes: Vec<Named>, expected_wrong: bool, results: &Results) -> Vec<T
     trials
 }
 
-fn main() -> ExitCode {
+/// The old release of each change saves, and the new one loads what a replay gives: each change is
+/// some tests of this process.
+pub fn run(changes: Vec<Named>, expected: Expected) -> ExitCode {
     let arguments = Arguments::from_args();
-    std::panic::set_hook(Box::new(|_| {}));
-    let (seen, unseen) = (Results::default(), Results::default());
-    let mut all = trials(changes::all(), false, &seen);
-    all.extend(trials(unseen::all(), true, &unseen));
-    let conclusion = libtest_mimic::run(&arguments, all);
-    let (seen, unseen) = (seen.lock().unwrap(), unseen.lock().unwrap());
-    report("changes", &seen);
-    report("changes that no bytes show", &unseen);
-    let blind = BLIND.iter().map(|&(name, _)| (name, &*seen));
-    let listed = blind.chain(unseen::all().into_iter().map(|(name, _)| (name, &*unseen)));
+    silence_panics();
+    let listed: Vec<&str> = match expected {
+        Expected::ExactBut(blind) => blind.iter().map(|&(name, _)| name).collect(),
+        Expected::Wrong => changes.iter().map(|&(name, _)| name).collect(),
+    };
+    let results = Results::default();
+    let conclusion = libtest_mimic::run(&arguments, trials(changes, expected, &results));
+    let results = results.lock().unwrap();
+    report(&results);
     // A list of what is wrong is not to grow old. With a filter nothing is known about the rest.
-    let is_exact = |&(name, results): &(&str, &Vec<(String, Change)>)| {
+    let is_exact = |name: &&str| {
         !results.iter().any(|(title, change)| {
             title.starts_with(&format!("{name}, ")) && matches!(change, Change::Fault(_))
         })
     };
-    let exact: Vec<&str> = listed.filter(is_exact).map(|(name, _)| name).collect();
+    let exact: Vec<&str> = listed.into_iter().filter(is_exact).collect();
     if arguments.filter.is_none()
         && arguments.skip.is_empty()
         && !arguments.list
@@ -135,10 +135,10 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-fn report(what: &str, results: &[(String, Change)]) {
+fn report(results: &[(String, Change)]) {
     let count = |is: fn(&Change) -> bool| results.iter().filter(|(_, change)| is(change)).count();
     println!(
-        "{what}: {} runs: {} missed, {} read, {} refused by a codec, {} faults",
+        "{} runs: {} missed, {} read, {} refused by a codec, {} faults",
         results.len(),
         count(|change| matches!(change, Change::Miss)),
         count(|change| matches!(change, Change::Read)),

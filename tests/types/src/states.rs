@@ -1,20 +1,37 @@
-//! Every state type under every codec: exact, or refused for a reason that the docs give.
+//! What each test target of `tests/states` does with its types: [`run`].
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use snapfold_types::{COLUMNS, Case, Outcome, Report, catalogue, refusals};
+
+use crate::{COLUMNS, Case, Outcome, Report, refusals, silence_panics};
 
 /// By the row and the column of the table.
 type Reports = Arc<Mutex<BTreeMap<(usize, usize), (String, Report)>>>;
 
-fn main() -> ExitCode {
+/// The cases of types, each with a shorter name if need be.
+#[macro_export]
+macro_rules! cases {
+    ($($t:ty $(as $name:literal)?),* $(,)?) => {{
+        let mut cases = Vec::new();
+        $({
+            #[allow(unused_mut, unused_assignments)]
+            let mut name = stringify!($t).replace(char::is_whitespace, "");
+            $(name = $name.to_owned();)?
+            cases.extend($crate::Case::all::<$t>(&name));
+        })*
+        cases
+    }};
+}
+
+/// Judges types under all codecs, as the tests of this process: each is exact, or refused for a
+/// reason that the docs give. `cases` has those of [`Case::all`], type by type.
+pub fn run(cases: Vec<Case>) -> ExitCode {
     let arguments = Arguments::from_args();
     let is_listing = arguments.list;
-    // A panic is an outcome here; the judge reports its text.
-    std::panic::set_hook(Box::new(|_| {}));
+    silence_panics();
     let reports = Reports::default();
     let trial = |(at, case): (usize, Case)| {
         let reports = Arc::clone(&reports);
@@ -27,11 +44,7 @@ fn main() -> ExitCode {
             verdict
         })
     };
-    let mut trials: Vec<Trial> = catalogue::cases().into_iter().enumerate().map(trial).collect();
-    trials.extend(catalogue::unseen().into_iter().map(|case| {
-        Trial::test(format!("unseen: {}", case.title()), move || found_by_compare(&case))
-    }));
-    trials.push(Trial::test("docs/state-types.md", || refusals::check_docs().map_err(Into::into)));
+    let trials = cases.into_iter().enumerate().map(trial).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !is_listing {
         print_table(&reports.lock().unwrap_or_else(PoisonError::into_inner));
@@ -59,16 +72,6 @@ fn expected(case: &Case, Report { outcome, works_by_hand }: &Report) -> Result<(
                 Err(format!("expected {:?} in the message: {text}", refusal.message).into())
             }
         }
-    }
-}
-
-/// Wrong unless the application compares; then refused when it is written.
-fn found_by_compare(case: &Case) -> Result<(), Failed> {
-    match case.judge_with_compare().outcome {
-        Outcome::Build(_) => Ok(()),
-        Outcome::Write(text) | Outcome::Some(text) if text.contains("compare()") => Ok(()),
-        Outcome::Write(_) if matches!(case.judge().outcome, Outcome::Write(_)) => Ok(()),
-        outcome => Err(format!("{outcome}: {}", outcome.text()).into()),
     }
 }
 

@@ -3,11 +3,15 @@
 //! in `docs/state-types.md`.
 
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use indexmap::IndexMap;
+use snapfold_types::changes::{self, Expected};
 
-use crate::change;
+fn main() -> ExitCode {
+    changes::run(all(), Expected::Wrong)
+}
 
 fn lots(n: u32) -> [(String, u32); 2] {
     [("march".to_owned(), n), ("april".to_owned(), 9)]
@@ -43,7 +47,7 @@ mod minutes {
     }
 }
 
-change! {
+snapfold_types::changes! {
     sorted_map_to_insertion_order
         { struct Part { lots: BTreeMap<String, u32> } } |n| Part { lots: lots(n).into() };
         { struct Part { lots: IndexMap<String, u32> } } |n| Part { lots: lots(n).into() };

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_with::{DeserializeFromStr, DisplayFromStr, SerializeDisplay, serde_as};
-
-use super::types;
-use crate::{Gen, Value, specimen, state};
+use snapfold_types::{Gen, Value, cases, specimen, state, states};
 
 fn seven() -> u32 {
     7
@@ -291,51 +290,53 @@ impl<T: Value> Value for Bounded<T> {
     }
 }
 
-types! {
-    Plain, Unit0 as "no fields", Tuple, Newtype,
-    Transparent as "transparent",
-    Renamed as "rename",
-    CamelCase as "rename_all camelCase",
-    Screaming as "rename_all SCREAMING-KEBAB",
-    TwoCases as "rename_all two ways",
-    TwoNames as "rename two ways",
-    TwoNamesAliased as "rename two ways, alias",
-    Alias as "alias",
-    Default0 as "default",
-    DefaultPath as "default = path",
-    ContainerDefault as "default on struct",
-    SkipIfNone as "skip_if Option::is_none",
-    SkipIfNoneDefault as "skip_if is_none, default",
-    SkipIfEmpty as "skip_if is_empty",
-    SkipIfZero as "skip_if is_zero",
-    SkipIfUnguessed as "skip_if is_seven",
-    SkipIfUnguessedLast as "skip_if is_seven, last",
-    SkipWrong as "skip_if not the default",
-    OrDefaultBool as "skip_if is true",
-    SkipSerializingUnused as "skip_serializing, unused",
-    SkipDeserializingUnused as "skip_deserializing, unused",
-    SkipUnused as "skip, unused",
-    With as "with",
-    WithPair as "serialize_with, deser._with",
-    SerdeBytes as "with = serde_bytes",
-    DenyUnknown as "deny_unknown_fields",
-    Flat as "flatten struct",
-    FlatTwo as "flatten two",
-    FlatOption as "flatten Option",
-    FlatMap as "flatten map",
-    FlatMapShadow as "flatten map, same keys",
-    FlatDeep as "flatten in flatten",
-    FlatEnum as "flatten enum",
-    FlatMixed as "flatten enum and struct",
-    FromInto as "from, into",
-    Prefixed as "try_from String",
-    MonthDay as "try_from tuple",
-    AfterTryFrom as "fields after try_from",
-    WithCountry as "from that panics on samples",
-    Remote as "remote",
-    Bounded<u32> as "bound",
-    Shared as "Arc of struct",
-    Version3 as "SerializeDisplay, FromStr",
-    SerdeAs as "serde_as",
-    SkipNone as "skip_serializing_none",
+fn main() -> ExitCode {
+    states::run(cases! {
+        Plain, Unit0 as "no fields", Tuple, Newtype,
+        Transparent as "transparent",
+        Renamed as "rename",
+        CamelCase as "rename_all camelCase",
+        Screaming as "rename_all SCREAMING-KEBAB",
+        TwoCases as "rename_all two ways",
+        TwoNames as "rename two ways",
+        TwoNamesAliased as "rename two ways, alias",
+        Alias as "alias",
+        Default0 as "default",
+        DefaultPath as "default = path",
+        ContainerDefault as "default on struct",
+        SkipIfNone as "skip_if Option::is_none",
+        SkipIfNoneDefault as "skip_if is_none, default",
+        SkipIfEmpty as "skip_if is_empty",
+        SkipIfZero as "skip_if is_zero",
+        SkipIfUnguessed as "skip_if is_seven",
+        SkipIfUnguessedLast as "skip_if is_seven, last",
+        SkipWrong as "skip_if not the default",
+        OrDefaultBool as "skip_if is true",
+        SkipSerializingUnused as "skip_serializing, unused",
+        SkipDeserializingUnused as "skip_deserializing, unused",
+        SkipUnused as "skip, unused",
+        With as "with",
+        WithPair as "serialize_with, deser._with",
+        SerdeBytes as "with = serde_bytes",
+        DenyUnknown as "deny_unknown_fields",
+        Flat as "flatten struct",
+        FlatTwo as "flatten two",
+        FlatOption as "flatten Option",
+        FlatMap as "flatten map",
+        FlatMapShadow as "flatten map, same keys",
+        FlatDeep as "flatten in flatten",
+        FlatEnum as "flatten enum",
+        FlatMixed as "flatten enum and struct",
+        FromInto as "from, into",
+        Prefixed as "try_from String",
+        MonthDay as "try_from tuple",
+        AfterTryFrom as "fields after try_from",
+        WithCountry as "from that panics on samples",
+        Remote as "remote",
+        Bounded<u32> as "bound",
+        Shared as "Arc of struct",
+        Version3 as "SerializeDisplay, FromStr",
+        SerdeAs as "serde_as",
+        SkipNone as "skip_serializing_none",
+    })
 }
