@@ -10,6 +10,7 @@ use snapfold::manager::{CreateOutcome, Origin};
 use snapfold::trigger::manual;
 use snapfold::{Aggregate as _, Loader as _, MemoryEvents, MemoryStore, SnapshotEngine, Timestamp};
 
+use crate::advice::{Carrier, is_misled, refused_by_build};
 use crate::{
     AnyState, COLUMNS, Erased, Gen, Hand, Held, Opaque, Outcome, Report, SharedCodec, Specimen,
 };
@@ -33,9 +34,9 @@ type Make = fn(&mut Gen) -> Arc<dyn AnyState>;
 
 /// A type, by what the judge does with it.
 #[derive(Clone, Copy)]
-struct Kind {
+pub(crate) struct Kind {
     /// By the names that a refusal gives.
-    codecs: [(&'static str, SharedCodec); 4],
+    pub(crate) codecs: [(&'static str, SharedCodec); 4],
     hand: Hand,
     make: Make,
 }
@@ -48,10 +49,10 @@ impl Kind {
 }
 
 /// What is needed to judge a type under a codec.
-struct Subject {
+pub(crate) struct Subject {
     column: usize,
-    codec: SharedCodec,
-    kind: Kind,
+    pub(crate) codec: SharedCodec,
+    pub(crate) kind: Kind,
 }
 
 impl Case {
@@ -147,56 +148,6 @@ fn judge(case: &Subject, compare: bool) -> Report {
     Report { outcome, works_by_hand }
 }
 
-/// A refusal names a codec that carries the value, if any does. What is wrong with it otherwise.
-async fn is_misled(case: &Subject, value: &Arc<dyn AnyState>, text: &str) -> Option<String> {
-    let named = text.split_once(" codec, which can represent this state");
-    let named = named.and_then(|(text, _)| text.rsplit_once("use the ")).map(|(_, name)| name);
-    for (name, codec) in &case.kind.codecs {
-        let carries = carries(codec, value).await;
-        if named == Some(*name) && !carries {
-            return Some(format!("{name} does not carry {}: {text}", short(&**value)));
-        }
-        if named.is_none() && carries {
-            return Some(format!("{name} carries {}: {text}", short(&**value)));
-        }
-    }
-    None
-}
-
-/// The refusal of a type names another codec, which carries some values of it at least.
-async fn refused_by_build(
-    case: &Subject,
-    values: impl Iterator<Item = Arc<dyn AnyState>>,
-    text: String,
-) -> Outcome {
-    let named = |(name, _): &&(&str, _)| text.contains(&format!("use {name}"));
-    let Some((_, codec)) = case.kind.codecs.iter().find(named) else {
-        return Outcome::Misled(text);
-    };
-    for value in values {
-        if carries(codec, &value).await {
-            return Outcome::Build(text);
-        }
-    }
-    Outcome::Misled(text)
-}
-
-/// Whether a value is stored and loaded with a codec.
-async fn carries(codec: &SharedCodec, value: &Arc<dyn AnyState>) -> bool {
-    let events = MemoryEvents::new();
-    let key = Erased::key("advice").expect("a key");
-    events.append(&key, Timestamp::from_seconds(1), Arc::clone(value));
-    let store = MemoryStore::new();
-    let builder = SnapshotEngine::builder_with_codec(events, store, *codec);
-    let Ok(engine) = builder.trigger(manual()).build() else { return false };
-    if engine.create(&key).await.is_err() {
-        return false;
-    }
-    let loaded = engine.load(&key).await.expect("memory does not fail");
-    loaded.provenance.origin == Origin::Snapshot
-        && loaded.state.0.as_ref().is_some_and(|state| state.same_as(&**value))
-}
-
 async fn run(
     case: &Subject,
     values: impl Iterator<Item = Arc<dyn AnyState>>,
@@ -228,6 +179,8 @@ async fn run(
     };
     let replay = ReplayLoader::<Erased>::new(events.clone());
     let (mut written, mut refused, mut first) = (0, Vec::new(), String::new());
+    // Built for the first refusal.
+    let mut others = None;
     for (at, value) in values.enumerate() {
         let key = Erased::key(&at.to_string()).expect("a key");
         events.append(&key, Timestamp::from_seconds(1), Arc::clone(&value));
@@ -250,11 +203,15 @@ async fn run(
                 return (Outcome::Unread(text), refused);
             }
             Err(error) => {
-                if !compare && let Some(text) = is_misled(case, &value, &chain(&error)).await {
-                    return (Outcome::Misled(text), refused);
+                let text = chain(&error);
+                if !compare {
+                    let others = others.get_or_insert_with(|| Carrier::others(case));
+                    if let Some(text) = is_misled(others, at, &value, &text).await {
+                        return (Outcome::Misled(text), refused);
+                    }
                 }
                 if refused.is_empty() {
-                    first = chain(&error);
+                    first = text;
                 }
                 refused.push(value);
             }

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod advice;
 pub mod changes;
 mod erased;
 mod generator;
