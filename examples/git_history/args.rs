@@ -37,6 +37,12 @@ Usage: cargo run --release --example git_history -- [PATH] [OPTIONS]
                  commit, the oldest is 1), or a time like 2024-05-01T12:00:00Z
   -h, --help     show this text
 
+With --features cli, the command of snapfold works on the trees:
+
+  diff v10 v20 [PATH] [OPTIONS]                    what changed between commits
+  bisect --path-appears FILE [PATH] [OPTIONS]      the commit that added FILE
+  tool [PATH] [OPTIONS] -- COMMAND...              any command, such as ls
+
 Exit code: 0 if all is well, 1 if a rebuilt tree is wrong, 2 if it cannot run.
 ";
 

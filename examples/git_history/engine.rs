@@ -113,6 +113,10 @@ impl Rebuilder {
         if incremental {
             builder = builder.compression(Compression::zstd()).incremental(Incremental::zstd());
         }
+        #[cfg(feature = "cli")]
+        {
+            builder = builder.viewer(crate::tool::view);
+        }
         Ok(Self {
             key: Tree::key(history.name())?,
             engine: builder.trigger(manual()).build()?,
@@ -120,6 +124,16 @@ impl Rebuilder {
             history: Arc::clone(history),
             read,
         })
+    }
+
+    #[cfg(feature = "cli")]
+    pub(crate) fn engine(&self) -> SnapshotEngine<Tree> {
+        self.engine.clone()
+    }
+
+    #[cfg(feature = "cli")]
+    pub(crate) fn key(&self) -> &AggregateKey {
+        &self.key
     }
 
     /// Sees to it that there are snapshots up to `until`, at most `every` commits apart. The ones

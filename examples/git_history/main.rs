@@ -51,6 +51,8 @@ mod table;
 mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "cli")]
+mod tool;
 mod tree;
 mod verify;
 
@@ -59,7 +61,7 @@ const ENOUGH: u64 = 500;
 
 fn main() -> ExitCode {
     match run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // Keep this in one line, whatever a path or a revision contains.
             let line: String = error.to_string().chars().filter(|c| !c.is_control()).collect();
@@ -69,13 +71,23 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<(), Error> {
-    let Some(args) = Args::parse(std::env::args_os().skip(1))? else {
-        return print(args::HELP);
-    };
-    let Source { history, _demo } = Source::open(&args)?;
+fn run() -> Result<ExitCode, Error> {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Error::io("starting the runtime"))?;
+    #[cfg(feature = "cli")]
+    if let Some(tool) = tool::ToolArgs::parse(&arguments)? {
+        let source = Source::open(&tool.args)?;
+        let place = Place::open(&tool.args.store)?;
+        let code = runtime.block_on(tool.run(&source, &place))?;
+        place.close()?;
+        return Ok(code);
+    }
+    let Some(args) = Args::parse(arguments)? else {
+        print(args::HELP)?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let Source { history, _demo } = Source::open(&args)?;
     let place = Place::open(&args.store)?;
     let table = runtime.block_on(async {
         match args.at {
@@ -84,7 +96,8 @@ fn run() -> Result<(), Error> {
         }
     })?;
     place.close()?;
-    print(&table.to_string())
+    print(&table.to_string())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The source of the history.
