@@ -4,6 +4,10 @@
 //! file that they sync, and tell the engine. `with_snapshots` takes one each 100 events and applies
 //! the default retention; `without` takes none. Per command.
 //!
+//! `spot_checks`: the same callers without a journal and over a store in memory, so that nothing hides
+//! the cost, 20,000 commands for each aggregate. `off` compares no snapshot with the events, `default`
+//! one in 1,000, `all` as many as the pauses allow. Per command.
+//!
 //! `batch/refold`: 10,000 aggregates, one at a time, 8 and 64 at once.
 //!
 //! `save`: 1,000 and 10,000 aggregates whose snapshots are due. `one_by_one` takes them one after the other,
@@ -33,12 +37,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, SamplingMode, Throughput};
-use snapfold::engine::CacheConfig;
+use snapfold::engine::{CacheConfig, SpotChecks};
 use snapfold::file::FileStore;
 use snapfold::ledger::Task;
 use snapfold::service::Batch;
 use snapfold::trigger::{every_events, manual};
-use snapfold::{Aggregate, AggregateKey, Loaded, MemoryEvents, SnapshotEngine, Timestamp};
+use snapfold::{
+    Aggregate, AggregateKey, Loaded, MemoryEvents, MemoryStore, SnapshotEngine, Timestamp,
+};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -200,6 +206,63 @@ fn commands(criterion: &mut Criterion, runtime: &Runtime) {
     }
 }
 
+/// Commands beside spot checks, as fast as they go.
+fn spot_checks(criterion: &mut Criterion, runtime: &Runtime) {
+    const COMMANDS: u64 = 20_000;
+    async fn call(engine: SnapshotEngine<Account<false>>, events: MemoryEvents<Posted>, n: u64) {
+        let key = |n| Account::<false>::key(&format!("a{n}")).unwrap();
+        let keys: Vec<_> = (n * EACH..(n + 1) * EACH).map(key).collect();
+        for version in 1..=COMMANDS {
+            for key in &keys {
+                let loaded = engine.load(key).await.unwrap();
+                let at = Timestamp::from_seconds(version as i64);
+                events.append(key, at, Account::<false>::event(version));
+                let _ = engine.committed(&loaded, version);
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    let mut group = criterion.benchmark_group("spot_checks");
+    group.sampling_mode(SamplingMode::Flat).measurement_time(Duration::from_secs(30));
+    let ways = [
+        ("off", None),
+        ("default", Some(SpotChecks::default())),
+        ("all", Some(SpotChecks::one_in(1))),
+        ("off_again", None),
+    ];
+    for (name, checks) in ways {
+        group.bench_function(name, |b| {
+            b.iter_custom(|rounds| {
+                let round = || {
+                    let events = MemoryEvents::new();
+                    let store = MemoryStore::new();
+                    let builder = SnapshotEngine::<Account<false>>::builder(events.clone(), store)
+                        .cache(CacheConfig::default())
+                        .trigger(every_events(EVENTS));
+                    let engine = match checks {
+                        Some(checks) => builder.spot_checks(checks).build().unwrap(),
+                        None => builder.without_spot_checks().build().unwrap(),
+                    };
+                    runtime.block_on(async {
+                        let started = Instant::now();
+                        let calls = (0..CALLERS)
+                            .map(|n| tokio::spawn(call(engine.clone(), events.clone(), n)));
+                        for call in calls.collect::<Vec<_>>() {
+                            call.await.unwrap();
+                        }
+                        let took = started.elapsed();
+                        engine.flush(Duration::MAX).await.unwrap();
+                        assert_eq!(engine.statistics().spot_checks > 0, checks.is_some());
+                        took
+                    })
+                };
+                let all: Duration = (0..rounds).map(|_| round()).sum();
+                all / (CALLERS * EACH * COMMANDS) as u32
+            });
+        });
+    }
+}
+
 /// Folds 10,000 aggregates from the beginning and stores them, one at a time and several at once.
 fn batches(criterion: &mut Criterion, runtime: &Runtime) {
     const AGGREGATES: usize = 10_000;
@@ -232,6 +295,7 @@ fn main() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     commands(&mut criterion, &runtime);
+    spot_checks(&mut criterion, &runtime);
     batches(&mut criterion, &runtime);
     saves::<Account<false>>(&mut criterion, &runtime, 1_000);
     saves::<Order<false>>(&mut criterion, &runtime, 1_000);

@@ -6,21 +6,24 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::SnapshotEngine;
+use super::audited::{audited, audited_schedule};
+use super::core::check_kind;
 use super::create_many::ExpectedSize;
 use super::recorder::creation;
 use super::spans::{Spanned, in_span};
 use crate::error::Error;
 use crate::key::AggregateKey;
-use crate::ledger::{Schedule, ScheduleKey};
+use crate::ledger::{Schedule, ScheduleKey, cut};
 use crate::manager::{
-    AdminContext, AggregateStats, CreateOptions, CreateOutcome, CreateRequest, ROLLBACK, Rebuilt,
-    Retained, SnapshotAdmin, apply_each,
+    AdminContext, AggregateStats, CreateOptions, CreateOutcome, CreateRequest, FoldComparison,
+    ROLLBACK, Rebuilt, Retained, SnapshotAdmin, SnapshotFilter, apply_each,
 };
-use crate::mark::{MarkChange, MarkKind};
+use crate::mark::{Mark, MarkChange, MarkKind};
 use crate::record::SnapshotMeta;
 use crate::retention::{Retention, RetentionPlan};
+use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
-use crate::store::{Cursor, Deleted, Page, Selection};
+use crate::store::{Cursor, Deleted, ListRequest, Page, Selection, SnapshotStoreExt as _};
 
 impl<A: Aggregate> SnapshotEngine<A> {
     /// Remembers a snapshot that was stored by an explicit call (R13).
@@ -68,9 +71,17 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         options: CreateOptions,
         context: &AdminContext,
     ) -> Result<CreateOutcome, Error> {
-        let create = self.core.create(key, &options, &context.actor);
+        let create = self.core.create(key, &options, context);
         let change = self.creating(in_span(Spanned::Create(key), create));
-        self.audited("create", key, options.version, context).create(change).await
+        let change_of = audited(&self.core, "create", key, options.version, context);
+        // The first attempt has changed the version that the caller expects.
+        if context.expected_version.is_some() && context.check().is_ok() {
+            let first = self.core.first_attempt(key, &options, context).await;
+            if let Some(first) = first.transpose() {
+                return change_of.repeated(first);
+            }
+        }
+        change_of.create(change).await
     }
 
     async fn create_many(
@@ -91,6 +102,24 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         self.core.list(key, versions).await
     }
 
+    async fn snapshot_page(
+        &self,
+        request: ListRequest<'_>,
+    ) -> Result<Page<SnapshotMeta, SnapshotId>, Error> {
+        check_kind::<A>(request.key)?;
+        self.core.store.list(request).await
+    }
+
+    async fn count(&self, key: &AggregateKey, versions: RangeInclusive<u64>) -> Result<u64, Error> {
+        check_kind::<A>(key)?;
+        let (lowest, highest) = (*versions.start(), *versions.end());
+        if lowest > highest {
+            return Ok(0);
+        }
+        let request = ListRequest::new(key).at_least(lowest).at_most(highest);
+        self.core.store.count(request.limit(1_024)).await
+    }
+
     async fn delete(
         &self,
         key: &AggregateKey,
@@ -98,7 +127,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         context: &AdminContext,
     ) -> Result<Deleted, Error> {
         let deleting = self.deleting(key, self.core.delete(key, version));
-        self.audited("delete", key, Some(version), context).make(deleting).await
+        audited(&self.core, "delete", key, Some(version), context).make(deleting).await
     }
 
     async fn delete_before(
@@ -108,7 +137,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         context: &AdminContext,
     ) -> Result<Deleted, Error> {
         let deleting = self.deleting(key, self.core.delete_before(key, version));
-        self.audited("delete_before", key, Some(version), context).make(deleting).await
+        audited(&self.core, "delete_before", key, Some(version), context).make(deleting).await
     }
 
     async fn rebuild(
@@ -125,7 +154,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
             self.core.enter(creation(&CreateOutcome::Stored(rebuilt.meta.clone()), took));
             Ok(rebuilt)
         };
-        self.audited("rebuild", key, Some(version), context).make(change).await
+        audited(&self.core, "rebuild", key, Some(version), context).make(change).await
     }
 
     async fn refold(
@@ -135,7 +164,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         context: &AdminContext,
     ) -> Result<CreateOutcome, Error> {
         let change = self.creating(self.core.refold(key, version));
-        self.audited("refold", key, version, context).create(change).await
+        audited(&self.core, "refold", key, version, context).create(change).await
     }
 
     async fn mark(
@@ -165,7 +194,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
             let _forgets = retires.then(|| self.saver.forgets(key));
             self.core.mark(key, selection, change).await
         };
-        self.audited(action, key, version, context).make(marking).await
+        audited(&self.core, action, key, version, context).make(marking).await
     }
 
     async fn rollback(
@@ -178,7 +207,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
             let _forgets = self.saver.forgets(key);
             self.core.rollback(key, version, context).await
         };
-        self.audited("rollback", key, Some(version), context).make(rolling_back).await
+        audited(&self.core, "rollback", key, Some(version), context).make(rolling_back).await
     }
 
     async fn undo_rollback(
@@ -188,7 +217,45 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
     ) -> Result<u64, Error> {
         let clear = MarkChange::Clear { kind: MarkKind::Retirement, name: ROLLBACK };
         let undoing = self.core.mark(key, Selection::All, clear);
-        self.audited("undo_rollback", key, None, context).make(undoing).await
+        audited(&self.core, "undo_rollback", key, None, context).make(undoing).await
+    }
+
+    async fn retire(
+        &self,
+        key: &AggregateKey,
+        filter: &SnapshotFilter,
+        name: &str,
+        context: &AdminContext,
+    ) -> Result<u64, Error> {
+        let note = cut(context.reason.clone(), Mark::MAX_NOTE_BYTES);
+        let mark =
+            Mark::retirement(name, self.core.clock.now()).actor(context.actor.as_str()).note(note);
+        mark.check()?;
+        let metas = self.core.list(key, 0..=SnapshotId::MAX_VERSION).await?;
+        let is_new = |meta: &&SnapshotMeta| meta.marks.find(mark.kind, name).is_none();
+        let selected = metas.iter().filter(|meta| filter.admits(meta)).filter(is_new);
+        let ids: Vec<_> = selected.map(SnapshotMeta::id).collect();
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let set = MarkChange::Set(&mark);
+        SnapshotAdmin::mark(self, key, Selection::Ids(&ids), set, context).await
+    }
+
+    async fn retire_different(
+        &self,
+        key: &AggregateKey,
+        comparison: &FoldComparison,
+        context: &AdminContext,
+    ) -> Result<u64, Error> {
+        if comparison.is_clean() {
+            return Ok(0);
+        }
+        let retiring = async {
+            let _forgets = self.saver.forgets(key);
+            self.core.retire_different(key, comparison, context).await
+        };
+        audited(&self.core, "retire_different", key, None, context).make(retiring).await
     }
 
     async fn flush(&self, within: Duration) -> Result<(), Error> {
@@ -240,7 +307,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
             self.core.record_deleted(key, &retained.deleted);
             Ok(retained)
         };
-        self.audited("apply_retention", key, None, context).make(change).await
+        audited(&self.core, "apply_retention", key, None, context).make(change).await
     }
 
     async fn apply_plan(
@@ -254,7 +321,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
             self.core.record_deleted(key, &retained.deleted);
             Ok(retained)
         };
-        self.audited("apply_plan", key, None, context).make(change).await
+        audited(&self.core, "apply_plan", key, None, context).make(change).await
     }
 
     async fn apply_retention_many(
@@ -267,8 +334,10 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         if context.expected_version.is_some() || context.check().is_err() {
             return apply_each(self, keys, policy, context).await;
         }
-        let mut audited: Vec<_> =
-            keys.iter().map(|key| self.audited("apply_retention", key, None, context)).collect();
+        let mut audited: Vec<_> = keys
+            .iter()
+            .map(|key| audited(&self.core, "apply_retention", key, None, context))
+            .collect();
         let retained = self.core.apply_many(keys, policy).await;
         for ((key, audited), retained) in keys.iter().zip(&mut audited).zip(&retained) {
             if let Ok(retained) = retained {
@@ -282,7 +351,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
     async fn put_schedule(&self, schedule: &Schedule, context: &AdminContext) -> Result<(), Error> {
         let ledger = self.core.scheduler(Some(&schedule.key))?;
         let putting = ledger.put_schedule(schedule);
-        self.audited_schedule("put_schedule", &schedule.key, context).make(putting).await
+        audited_schedule(&self.core, "put_schedule", &schedule.key, context).make(putting).await
     }
 
     async fn remove_schedule(
@@ -291,7 +360,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         context: &AdminContext,
     ) -> Result<bool, Error> {
         let removing = self.core.scheduler(Some(key))?.remove_schedule(key);
-        self.audited_schedule("remove_schedule", key, context).make(removing).await
+        audited_schedule(&self.core, "remove_schedule", key, context).make(removing).await
     }
 
     async fn schedules(

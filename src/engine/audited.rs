@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::SnapshotEngine;
 use super::core::{EngineCore, check_kind};
 use super::observer::Observation;
 use super::recorder::Noted;
@@ -33,37 +32,35 @@ pub(super) struct Audited<'a, A: Aggregate> {
     outcome: Option<AuditOutcome>,
 }
 
-impl<A: Aggregate> SnapshotEngine<A> {
-    pub(super) fn audited<'a>(
-        &'a self,
-        action: impl Into<Cow<'static, str>>,
-        key: &'a AggregateKey,
-        version: Option<u64>,
-        context: &'a AdminContext,
-    ) -> Audited<'a, A> {
-        let (action, tenant, core) = (action.into(), key.tenant(), &self.core);
-        let (started, took) = (core.clock.monotonic(), None);
-        let (key, outcome) = (Some(key), Some(cancelled()));
-        Audited { core, action, key, tenant, version, context, started, took, outcome }
-    }
+/// Begins a change to the snapshots of `key`.
+pub(super) fn audited<'a, A: Aggregate>(
+    core: &'a Arc<EngineCore<A>>,
+    action: impl Into<Cow<'static, str>>,
+    key: &'a AggregateKey,
+    version: Option<u64>,
+    context: &'a AdminContext,
+) -> Audited<'a, A> {
+    let (action, tenant) = (action.into(), key.tenant());
+    let (started, took) = (core.clock.monotonic(), None);
+    let (key, outcome) = (Some(key), Some(cancelled()));
+    Audited { core, action, key, tenant, version, context, started, took, outcome }
+}
 
-    /// Audits a change to a schedule. If the schedule is for a whole kind, the action names the
-    /// kind.
-    pub(super) fn audited_schedule<'a>(
-        &'a self,
-        action: &'static str,
-        key: &'a ScheduleKey,
-        context: &'a AdminContext,
-    ) -> Audited<'a, A> {
-        if let Some(key) = key.as_aggregate() {
-            return self.audited(action, key, None, context);
-        }
-        let action = cut(format!("{action} {}", key.kind()), AuditEntry::MAX_NAME_BYTES);
-        let (action, tenant, core) = (action.into(), key.tenant(), &self.core);
-        let (started, took) = (core.clock.monotonic(), None);
-        let (key, version, outcome) = (None, None, Some(cancelled()));
-        Audited { core, action, key, tenant, version, context, started, took, outcome }
+/// Begins a change to a schedule. If the schedule is for a whole kind, the action names the kind.
+pub(super) fn audited_schedule<'a, A: Aggregate>(
+    core: &'a Arc<EngineCore<A>>,
+    action: &'static str,
+    key: &'a ScheduleKey,
+    context: &'a AdminContext,
+) -> Audited<'a, A> {
+    if let Some(key) = key.as_aggregate() {
+        return audited(core, action, key, None, context);
     }
+    let action = cut(format!("{action} {}", key.kind()), AuditEntry::MAX_NAME_BYTES);
+    let (action, tenant) = (action.into(), key.tenant());
+    let (started, took) = (core.clock.monotonic(), None);
+    let (key, version, outcome) = (None, None, Some(cancelled()));
+    Audited { core, action, key, tenant, version, context, started, took, outcome }
 }
 
 impl<A: Aggregate> Audited<'_, A> {
@@ -91,6 +88,15 @@ impl<A: Aggregate> Audited<'_, A> {
         let result = self.admitted(change).await;
         self.created(&result);
         result
+    }
+
+    /// Records the outcome of a request to create a snapshot that was made before.
+    pub(super) fn repeated(
+        mut self,
+        first: Result<CreateOutcome, Error>,
+    ) -> Result<CreateOutcome, Error> {
+        self.created(&first);
+        first
     }
 
     /// Records the outcome of creating a snapshot.

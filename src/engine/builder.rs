@@ -16,6 +16,7 @@ use super::recorder::Recorder;
 use super::save_settings::SaveSettings;
 use super::saver::Saver;
 use super::shared_limits::SharedLimits;
+use super::spot_checks::SpotTurns;
 use super::statistics::Counters;
 use super::store_breaker::StoreBreaker;
 use super::verify::{Turns, Verify};
@@ -28,7 +29,7 @@ use crate::events::{EventSource, HybridSource};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::ledger::Ledger;
-use crate::record::{Openers, RecordBuilder};
+use crate::record::{Openers, RecordBuilder, SnapshotDetails};
 use crate::state::Aggregate;
 use crate::store::SnapshotStore;
 use crate::timestamp::Timestamp;
@@ -43,6 +44,7 @@ use crate::value::StateValue;
 /// | compression | [`Compression::lz4`] |
 /// | trigger | [`every_events(100)`](every_events) |
 /// | retention | [`keep_last(4)`](crate::retention::keep_last) after background snapshots |
+/// | spot checks | [one in 1,000](crate::engine::SpotChecks) background snapshots |
 /// | seal | none; [`seal`](Self::seal) encrypts payloads |
 /// | cache | none; [`cache`](Self::cache) enables it |
 /// | on a store failure | [`OnStoreFailure::Fail`] |
@@ -77,6 +79,7 @@ pub struct EngineBuilder<A: Aggregate> {
     pub(super) limits: SharedLimits,
     pub(super) thresholds: HealthThresholds,
     origin: Option<String>,
+    producer: Option<String>,
     cache: Option<CacheConfig>,
     viewer: Option<Arc<Viewer<A>>>,
     recorder: Option<Arc<Recorder>>,
@@ -137,6 +140,7 @@ impl<A: Aggregate> EngineBuilder<A> {
             limits: SharedLimits::new(),
             thresholds: HealthThresholds::new(),
             origin: None,
+            producer: None,
             cache: None,
             viewer: None,
             recorder: None,
@@ -282,6 +286,14 @@ impl<A: Aggregate> EngineBuilder<A> {
         self
     }
 
+    /// Sets the build of the application, such as `billing 1.4.2`, stored with each snapshot. At most
+    /// [`SnapshotDetails::MAX_NAME_BYTES`](crate::record::SnapshotDetails::MAX_NAME_BYTES) bytes.
+    /// If a build turns out to fold wrongly, its snapshots can be found and retired.
+    pub fn producer(mut self, build: impl Into<String>) -> Self {
+        self.producer = Some(build.into());
+        self
+    }
+
     /// Sets the clock. [`SystemClock`] by default.
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Some(Arc::new(clock));
@@ -299,8 +311,8 @@ impl<A: Aggregate> EngineBuilder<A> {
     ///   type. The message names one that can.
     /// - [`FeatureDisabled`](crate::ErrorKind::FeatureDisabled) if the compression needs a feature
     ///   that is compiled out.
-    /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) if the origin or [`Aggregate::KIND`] is
-    ///   too long for a snapshot, if the id of a [`Compressor`](crate::codec::Compressor) belongs
+    /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) if the origin, the producer or
+    ///   [`Aggregate::KIND`] is too long for a snapshot, if the id of a [`Compressor`](crate::codec::Compressor) belongs
     ///   to this crate, or if two of different names have the same id.
     pub fn build(self) -> Result<SnapshotEngine<A>, Error> {
         let codec = self.codec;
@@ -322,7 +334,7 @@ impl<A: Aggregate> EngineBuilder<A> {
         for upcaster in self.upcasters {
             readers.push(upcaster?.with_depth(max_depth));
         }
-        check_record::<A>(generation, self.origin.as_deref())?;
+        check_record::<A>(generation, self.origin.as_deref(), self.producer.as_deref())?;
         let is_injected = self.clock.is_some();
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let SaveSettings {
@@ -332,6 +344,7 @@ impl<A: Aggregate> EngineBuilder<A> {
             encode_in_place,
             retention,
             incremental,
+            spot_checks,
         } = self.saves;
         let deltas =
             incremental.map(|how| how.plan(&self.compression, &*self.store)).transpose()?;
@@ -356,6 +369,7 @@ impl<A: Aggregate> EngineBuilder<A> {
             on_store_failure: self.on_store_failure,
             max_state_bytes: self.max_state_bytes,
             origin: self.origin,
+            producer: self.producer,
             compare: self.compare,
             validate: self.validate,
             turns: Turns::new(self.verify),
@@ -364,6 +378,7 @@ impl<A: Aggregate> EngineBuilder<A> {
             recorder: self.recorder,
             encode_in_place,
             retention,
+            spot_turns: spot_checks.map(SpotTurns::new),
             largest_saved: AtomicU64::new(0),
             limits: self.limits,
             gauges: Gauges::new(),
@@ -376,7 +391,11 @@ impl<A: Aggregate> EngineBuilder<A> {
 }
 
 /// Builds a record with these settings, so that settings that make snapshots impossible fail here.
-fn check_record<A: Aggregate>(generation: Generation, origin: Option<&str>) -> Result<(), Error> {
+fn check_record<A: Aggregate>(
+    generation: Generation,
+    origin: Option<&str>,
+    producer: Option<&str>,
+) -> Result<(), Error> {
     let refused = |source: Error| {
         Error::new(
             ErrorKind::InvalidInput,
@@ -393,7 +412,9 @@ fn check_record<A: Aggregate>(generation: Generation, origin: Option<&str>) -> R
     if let Some(origin) = origin {
         record = record.origin(origin);
     }
-    record.build(&[]).map(drop).map_err(refused)
+    let mut details = SnapshotDetails::default();
+    details.producer = producer.map(str::to_owned);
+    record.details(details).build(&[]).map(drop).map_err(refused)
 }
 
 impl<A: Aggregate> fmt::Debug for EngineBuilder<A> {

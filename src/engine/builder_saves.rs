@@ -2,6 +2,7 @@
 
 use super::builder::EngineBuilder;
 use super::incremental::Incremental;
+use super::spot_checks::SpotChecks;
 use super::when_full::WhenFull;
 use crate::retention::Retention;
 use crate::state::Aggregate;
@@ -42,6 +43,19 @@ impl<A: Aggregate> EngineBuilder<A> {
     /// them.
     pub fn without_retention(mut self) -> Self {
         self.saves.retention = None;
+        self
+    }
+
+    /// Sets which background snapshots are compared with the events after they were stored: one in
+    /// 1,000 by default. See [`SpotChecks`].
+    pub fn spot_checks(mut self, checks: SpotChecks) -> Self {
+        self.saves.spot_checks = Some(checks);
+        self
+    }
+
+    /// Turns off the comparison of background snapshots with the events.
+    pub fn without_spot_checks(mut self) -> Self {
+        self.saves.spot_checks = None;
         self
     }
 

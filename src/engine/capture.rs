@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::annotations::Annotations;
 use super::cache::Outdates;
 use super::core::{EngineCore, check_kind};
 use super::delta::DeltaBase;
@@ -95,7 +96,7 @@ impl<A: Aggregate> EngineCore<A> {
         if loaded.version() == 0 {
             return Ok(CreateOutcome::Empty);
         }
-        let record = self.record(&loaded, &[], None)?;
+        let record = self.record(&loaded, &Annotations::rebuilt(None), None)?;
         let mut outcomes = self.put(vec![record.clone()], PutOptions::default()).await?;
         let dispute = match self.settled(&record, outcomes.pop()).await {
             Ok(CreateOutcome::Existing { identical: false, .. }) => None,
@@ -151,16 +152,16 @@ impl<A: Aggregate> EngineCore<A> {
         })
     }
 
-    /// Replaces `stored` with a state, and keeps its labels and marks.
+    /// Replaces `stored` with a state, and keeps its labels, fields and marks.
     async fn replace(
         &self,
         loaded: &Reconstructed<A>,
         stored: Option<SnapshotMeta>,
         spare_pinned: bool,
     ) -> Result<(SnapshotMeta, PutOutcome), Error> {
-        let (labels, marks) =
-            stored.map(|stored| (stored.labels, stored.marks)).unwrap_or_default();
-        let record = self.record(loaded, &labels, None)?;
+        let annotations = Annotations::rebuilt(stored.as_ref());
+        let marks = stored.map(|stored| stored.marks).unwrap_or_default();
+        let record = self.record(loaded, &annotations, None)?;
         // The cached state may have been built from the snapshot that is being replaced.
         let _outdates = Outdates { cache: &self.cache, key: &loaded.key };
         let options = PutOptions::default().replace(true).spare_pinned(spare_pinned);
@@ -234,7 +235,7 @@ impl<A: Aggregate> EngineCore<A> {
     pub(super) fn record(
         &self,
         loaded: &Reconstructed<A>,
-        labels: &[String],
+        annotations: &Annotations,
         base: Option<&DeltaBase>,
     ) -> Result<Record, Error> {
         let Encoded { raw, digest } = self.encode(&loaded.progress.state)?;
@@ -260,9 +261,13 @@ impl<A: Aggregate> EngineCore<A> {
         if let Some(origin) = &self.origin {
             builder = builder.origin(origin.clone());
         }
-        for label in labels {
+        for label in &annotations.labels {
             builder = builder.label(label.clone());
         }
+        let mut details = annotations.details.clone();
+        details.predecessor = loaded.provenance.snapshot.as_ref().map(|used| used.id);
+        details.producer.clone_from(&self.producer);
+        builder = builder.details(details);
         if let Some(DeltaBase { version, raw: base, most, compression }) = base {
             let builder = builder.clone().compression(compression.clone());
             let delta = builder.build_delta(&raw, (*version, base), *most)?;

@@ -27,6 +27,15 @@ struct Stored<A> {
     position: Position,
 }
 
+/// The result of comparing recent snapshots.
+pub(super) enum Recent {
+    Compared(FoldComparison),
+    /// There is nothing to compare, or no snapshot to begin at.
+    Nothing,
+    /// All full replays are in use.
+    Busy,
+}
+
 /// A folded state, prepared for comparisons.
 struct FoldedState<'a, A> {
     state: &'a A,
@@ -50,36 +59,84 @@ impl<A: Aggregate> EngineCore<A> {
         key: &AggregateKey,
         metas: &[SnapshotMeta],
     ) -> Result<FoldComparison, Error> {
-        let mut comparison = FoldComparison::default();
-        let (retired, current): (Vec<_>, Vec<_>) = metas.iter().partition(|m| m.is_retired());
-        comparison.skipped = retired.len() as u64;
-        let mut ids: Vec<_> = current.iter().rev().map(|meta| meta.id()).collect();
         let _permit = match self.try_replay() {
             Some(permit) => permit,
             None => self.wait_for_replay(key).await?,
         };
+        let mut comparison = FoldComparison::default();
         let floor = floor(&*self.source, key).await?;
+        let Some(mut walk) = self.compare_above(key, metas, floor, &mut comparison).await? else {
+            let message = format!(
+                "the events of {key} up to version {floor} are gone, and no snapshot at or above \
+                 that version is usable: restore the events or a snapshot from a backup"
+            );
+            let operation = "compare snapshots with events";
+            return Err(Error::new(ErrorKind::Unrecoverable, operation, message));
+        };
+        walk.advance(SnapshotId::MAX_VERSION).await?;
+        comparison.folded_to = walk.position().version;
+        comparison.unreadable.extend(self.unlisted(key, metas).await?);
+        comparison.unreadable.sort_by_key(|rejected| rejected.version);
+        Ok(comparison)
+    }
+
+    /// Compares the snapshots up to `version` (inclusive) with a fold of at most `max_events`.
+    /// Waits for nothing.
+    pub(super) async fn compare_recent(
+        &self,
+        key: &AggregateKey,
+        version: u64,
+        max_events: u64,
+    ) -> Result<Recent, Error> {
+        let Some(_permit) = self.try_replay() else { return Ok(Recent::Busy) };
+        let metas = self.list(key, 0..=version).await?;
+        let lowest = floor(&*self.source, key).await?.max(version.saturating_sub(max_events));
+        let mut comparison = FoldComparison::default();
+        match self.compare_above(key, &metas, lowest, &mut comparison).await? {
+            Some(walk) if !(comparison.equal.is_empty() && comparison.is_clean()) => {
+                comparison.folded_to = walk.position().version;
+                Ok(Recent::Compared(comparison))
+            }
+            _ => Ok(Recent::Nothing),
+        }
+    }
+
+    /// Compares the snapshots in `metas` with a fold of all events if `floor` is 0. Otherwise, the
+    /// fold begins at the lowest usable snapshot at or above it, or there is none. Returns the fold.
+    async fn compare_above<'a>(
+        &'a self,
+        key: &'a AggregateKey,
+        metas: &[SnapshotMeta],
+        floor: u64,
+        comparison: &mut FoldComparison,
+    ) -> Result<Option<FoldWalk<'a, A>>, Error> {
+        let (retired, current): (Vec<_>, Vec<_>) = metas.iter().partition(|m| m.is_retired());
+        comparison.skipped = retired.len() as u64;
+        let mut ids: Vec<_> = current.iter().rev().map(|meta| meta.id()).collect();
         let start = if floor == 0 {
             Progress::start(key)
         } else {
-            self.lowest_usable(key, floor, &mut ids, &mut comparison).await?
+            match self.lowest_usable(key, floor, &mut ids, comparison).await? {
+                Some(start) => start,
+                None => return Ok(None),
+            }
         };
         comparison.began_at = start.position.version;
         let mut walk = FoldWalk::new(self, key, start);
         let mut equal_at = comparison.began_at;
         let mut ids = ids.into_iter().peekable();
         while let Some(id) = ids.next() {
-            walk.advance(id.version).await?;
+            walk.advance_gently(id.version).await?;
             let folded = FoldedState {
                 state: &**walk.state(),
                 position: walk.position(),
                 written: self.digester.written(walk.state(), u16::MAX).ok().flatten(),
             };
-            let cause = self.compare_one(key, id, &folded, &mut comparison).await?;
+            let cause = self.compare_one(key, id, &folded, comparison).await?;
             // All generations at this version are compared with the same state.
             let mut same_version = vec![(id, cause)];
             while let Some(id) = ids.next_if(|next| next.version == id.version) {
-                let cause = self.compare_one(key, id, &folded, &mut comparison).await?;
+                let cause = self.compare_one(key, id, &folded, comparison).await?;
                 same_version.push((id, cause));
             }
             let is_equal = comparison.equal.last().is_some_and(|last| last.version == id.version);
@@ -91,11 +148,7 @@ impl<A: Aggregate> EngineCore<A> {
                 equal_at = id.version;
             }
         }
-        walk.advance(SnapshotId::MAX_VERSION).await?;
-        comparison.folded_to = walk.position().version;
-        comparison.unreadable.extend(self.unlisted(key, metas).await?);
-        comparison.unreadable.sort_by_key(|rejected| rejected.version);
-        Ok(comparison)
+        Ok(Some(walk))
     }
 
     /// Returns the lowest snapshot at or above the floor that a load can use, and removes it and
@@ -106,7 +159,7 @@ impl<A: Aggregate> EngineCore<A> {
         floor: u64,
         ids: &mut Vec<SnapshotId>,
         comparison: &mut FoldComparison,
-    ) -> Result<Progress<A>, Error> {
+    ) -> Result<Option<Progress<A>>, Error> {
         let mut left = std::mem::take(ids).into_iter();
         for id in left.by_ref() {
             if id.version < floor {
@@ -118,7 +171,7 @@ impl<A: Aggregate> EngineCore<A> {
                 Some(Ok(Stored { state, position })) => {
                     comparison.skipped += 1;
                     *ids = left.collect();
-                    return Ok(Progress { state, position });
+                    return Ok(Some(Progress { state, position }));
                 }
                 Some(Err(reason)) => {
                     let version = Some(id.version);
@@ -126,11 +179,7 @@ impl<A: Aggregate> EngineCore<A> {
                 }
             }
         }
-        let message = format!(
-            "the events of {key} up to version {floor} are gone, and no snapshot at or above that \
-             version is usable: restore the events or a snapshot from a backup"
-        );
-        Err(Error::new(ErrorKind::Unrecoverable, "compare snapshots with events", message))
+        Ok(None)
     }
 
     /// Compares one snapshot with the folded state. Returns the difference, or else adds the

@@ -18,6 +18,7 @@ use super::on_store_failure::OnStoreFailure;
 use super::reader::Reader;
 use super::recorder::Recorder;
 use super::shared_limits::SharedLimits;
+use super::spot_checks::SpotTurns;
 use super::statistics::{Counters, Trouble};
 use super::store_breaker::StoreBreaker;
 use super::verify::Turns;
@@ -61,12 +62,15 @@ pub(super) struct EngineCore<A: Aggregate> {
     pub(super) trigger: Box<dyn Trigger>,
     /// Applied after background snapshots.
     pub(super) retention: Option<Box<dyn Retention>>,
+    /// Decides which background snapshots are compared with the events.
+    pub(super) spot_turns: Option<Arc<SpotTurns>>,
     /// Learns what the trigger needs to know of costs, if it does.
     pub(super) learning: Option<Box<Learning>>,
     pub(super) observer: Option<Arc<dyn Observer>>,
     pub(super) on_store_failure: OnStoreFailure,
     pub(super) max_state_bytes: u64,
     pub(super) origin: Option<String>,
+    pub(super) producer: Option<String>,
     pub(super) digester: Digester<A>,
     /// The application's own comparison of a state with the decoded snapshot.
     pub(super) compare: Option<Box<Compare<A>>>,

@@ -5,15 +5,17 @@ use std::sync::atomic::Ordering;
 
 use tokio::runtime::Handle;
 
+use super::annotations::Annotations;
+use super::capture::meta;
 use super::captured::Capture;
 use super::core::{EngineCore, off_the_runtime};
 use super::reconstructed::Reconstructed;
 use super::sizes::Weight;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
-use crate::manager::{CreateOptions, CreateOutcome, Origin, SnapshotUsed};
+use crate::manager::{AdminContext, CreateOptions, CreateOutcome, Origin, SnapshotUsed};
 use crate::mark::{Mark, MarkChange, Marks};
-use crate::record::Record;
+use crate::record::{Record, SnapshotMeta};
 use crate::state::Aggregate;
 use crate::store::{PutOptions, Selection};
 
@@ -29,15 +31,16 @@ impl<A: Aggregate> EngineCore<A> {
         self: &Arc<Self>,
         key: &AggregateKey,
         options: &CreateOptions,
-        actor: &str,
+        context: &AdminContext,
     ) -> Result<CreateOutcome, Error> {
-        let marks = self.pins(options, actor)?;
-        let Capture { record, bytes, took, .. } = match self.prepare(key, options).await? {
+        let marks = self.pins(options, &context.actor)?;
+        let prepared = self.prepare(key, options, context).await?;
+        let Capture { record, bytes, took, .. } = match prepared {
             PreparedSnapshot::Done(outcome) => return Ok(outcome),
             PreparedSnapshot::Captured(capture) => capture,
         };
         let started = self.clock.monotonic();
-        let created = self.create_marked(&record, marks).await?;
+        let created = self.create_marked(&record, marks, options.or_replace).await?;
         if let (Some(learning), CreateOutcome::Stored(_)) = (&self.learning, &created) {
             let put = self.clock.monotonic().saturating_sub(started);
             learning.stored(bytes, took.saturating_add(put));
@@ -56,7 +59,13 @@ impl<A: Aggregate> EngineCore<A> {
         self: &Arc<Self>,
         key: &AggregateKey,
         options: &CreateOptions,
+        context: &AdminContext,
     ) -> Result<PreparedSnapshot<A>, Error> {
+        let mut annotations = Annotations::of(options, context);
+        annotations.details.check()?;
+        if let Some(first) = self.first_attempt(key, options, context).await? {
+            return Ok(PreparedSnapshot::Done(first));
+        }
         let if_changed = options.if_changed && options.version.is_none();
         if if_changed && let Some(version) = self.snapshot_of_head(key).await? {
             return Ok(PreparedSnapshot::Done(CreateOutcome::Unchanged { version }));
@@ -76,7 +85,10 @@ impl<A: Aggregate> EngineCore<A> {
                 version: loaded.version(),
             }));
         }
-        self.encode_loaded(loaded, &options.labels).await
+        if options.summarize_changes {
+            annotations.details.changes = self.changes(&loaded).await?;
+        }
+        self.encode_loaded(loaded, &annotations).await
     }
 
     /// Loads the current state for the saver and encodes it. Returns `None` for an aggregate
@@ -86,7 +98,7 @@ impl<A: Aggregate> EngineCore<A> {
         key: &AggregateKey,
     ) -> Result<Option<Capture<A>>, Error> {
         let loaded = self.load_now(key).await?;
-        match self.encode_loaded(loaded, &[]).await? {
+        match self.encode_loaded(loaded, &Annotations::default()).await? {
             PreparedSnapshot::Done(_) => Ok(None),
             PreparedSnapshot::Captured(capture) => Ok(Some(capture)),
         }
@@ -97,7 +109,7 @@ impl<A: Aggregate> EngineCore<A> {
     pub(super) async fn encode_loaded(
         self: &Arc<Self>,
         loaded: Reconstructed<A>,
-        labels: &[String],
+        annotations: &Annotations,
     ) -> Result<PreparedSnapshot<A>, Error> {
         if loaded.version() == 0 {
             return Ok(PreparedSnapshot::Done(CreateOutcome::Empty));
@@ -109,18 +121,18 @@ impl<A: Aggregate> EngineCore<A> {
         let (version, timings) = (loaded.version(), loaded.provenance.timings);
         let before = self.learning.as_ref().map(|_| self.before(&loaded));
         let base = self.delta_base(&loaded.key, version).await;
-        let encode = move |core: &Self, labels: &[String]| {
+        let encode = move |core: &Self, annotations: &Annotations| {
             let started = core.clock.monotonic();
-            let record = core.record(&loaded, labels, base.as_ref())?;
+            let record = core.record(&loaded, annotations, base.as_ref())?;
             Ok::<_, Error>((record, core.clock.monotonic().saturating_sub(started)))
         };
         let (record, encoding) =
             if is_small || self.encode_in_place == u64::MAX || Handle::try_current().is_err() {
-                encode(self, labels)?
+                encode(self, annotations)?
             } else {
-                let (core, labels) = (Arc::clone(self), labels.to_vec());
+                let (core, annotations) = (Arc::clone(self), annotations.clone());
                 let shut_down = "the runtime shut down before the state was encoded";
-                let encode = move || encode(&core, &labels);
+                let encode = move || encode(&core, &annotations);
                 off_the_runtime("take a snapshot", shut_down, encode).await??
             };
         let bytes = record.header().map_or(0, |header| u64::from(header.raw_bytes));
@@ -143,17 +155,25 @@ impl<A: Aggregate> EngineCore<A> {
         }
     }
 
-    /// Puts one record with its pins. If the snapshot exists, the pins are set in a second step.
+    /// Puts one record with its pins. If the snapshot exists, the pins are set in a second step. If
+    /// `replaces`, one with another state is refolded.
     pub(super) async fn create_marked(
         &self,
         record: &Record,
         marks: Marks,
+        replaces: bool,
     ) -> Result<CreateOutcome, Error> {
         let options = PutOptions::default().marks(marks.clone());
         let mut outcomes = self.put(vec![record.clone()], options).await?;
-        let mut created = self.settled(record, outcomes.pop()).await?;
+        let mut created = match self.settled(record, outcomes.pop()).await {
+            Err(conflict) if replaces && conflict.kind() == ErrorKind::Conflict => {
+                let SnapshotMeta { key, version, .. } = meta(record)?;
+                self.refold(&key, Some(version)).await?
+            }
+            settled => settled?,
+        };
         match &mut created {
-            CreateOutcome::Existing { meta, .. } => {
+            CreateOutcome::Existing { meta, .. } | CreateOutcome::Replaced(meta) => {
                 let ids = [meta.id()];
                 for mark in marks.iter() {
                     let set = MarkChange::Set(mark);

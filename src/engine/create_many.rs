@@ -13,7 +13,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt as _};
 
 use super::SnapshotEngine;
-use super::audited::Audited;
+use super::annotations::Annotations;
+use super::audited::{Audited, audited};
 use super::captured::Capture;
 use super::core::caught;
 use super::create::PreparedSnapshot;
@@ -111,7 +112,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
 /// A chunk of requests for different aggregates, or of few enough to be loaded together.
 struct CreateChunk<'a, A: Aggregate> {
     engine: &'a SnapshotEngine<A>,
-    actor: &'a str,
+    context: &'a AdminContext,
     places: Vec<RequestPlace<'a, A>>,
     /// The records that wait for a put, each with the index of its place.
     ready: Vec<(usize, Record)>,
@@ -137,13 +138,19 @@ impl<'a, A: Aggregate> CreateChunk<'a, A> {
     ) -> Self {
         let place = |request: &'a CreateRequest| RequestPlace {
             request,
-            audited: Some(engine.audited("create", &request.key, request.options.version, context)),
+            audited: Some(audited(
+                &engine.core,
+                "create",
+                &request.key,
+                request.options.version,
+                context,
+            )),
             marks: Marks::NONE,
             took: Duration::ZERO,
             result: None,
         };
         let places = requests.into_iter().map(place).collect();
-        Self { engine, actor: &context.actor, places, ready: Vec::new(), ready_bytes: 0 }
+        Self { engine, context, places, ready: Vec::new(), ready_bytes: 0 }
     }
 
     async fn run(&mut self, size: &ExpectedSize) {
@@ -151,14 +158,19 @@ impl<'a, A: Aggregate> CreateChunk<'a, A> {
         for at in 0..self.places.len() {
             let Some(place) = self.places.get_mut(at) else { break };
             let (request, options) = (place.request, &place.request.options);
-            match self.engine.core.pins(options, self.actor) {
+            let checked = Annotations::of(options, self.context).details.check();
+            let pins = || self.engine.core.pins(options, &self.context.actor);
+            match checked.and_then(|()| pins()) {
                 Ok(marks) => place.marks = marks,
                 Err(error) => {
                     self.done(at, Err(error));
                     continue;
                 }
             }
-            let is_current = options.version.is_none() && !options.if_changed;
+            let is_current = options.version.is_none()
+                && !options.if_changed
+                && !options.summarize_changes
+                && self.context.idempotency_key.is_none();
             if is_current { &mut together } else { &mut single }.push((at, request));
         }
         for requests in single.chunks(SINGLE_LOADS) {
@@ -175,12 +187,12 @@ impl<'a, A: Aggregate> CreateChunk<'a, A> {
 
     /// Loads states that cannot be loaded together, and encodes them.
     async fn prepare(&mut self, requests: &[(usize, &'a CreateRequest)]) {
-        let engine = self.engine;
+        let (engine, context) = (self.engine, self.context);
         let prepare = |(at, request): &(usize, &'a CreateRequest)| -> BoxFuture<'a, _> {
             let (at, request) = (*at, *request);
             Box::pin(async move {
                 let started = engine.core.clock.monotonic();
-                let prepare = engine.core.prepare(&request.key, &request.options);
+                let prepare = engine.core.prepare(&request.key, &request.options, context);
                 let prepared = caught(CREATE, prepare).await.and_then(|prepared| prepared);
                 (at, prepared, engine.core.clock.monotonic().saturating_sub(started))
             })
@@ -205,7 +217,8 @@ impl<'a, A: Aggregate> CreateChunk<'a, A> {
             let started = core.clock.monotonic();
             let prepared = match loaded {
                 Ok(loaded) => {
-                    let encode = core.encode_loaded(loaded, &request.options.labels);
+                    let annotations = Annotations::of(&request.options, self.context);
+                    let encode = core.encode_loaded(loaded, &annotations);
                     caught(CREATE, encode).await.and_then(|prepared| prepared)
                 }
                 Err(error) => Err(error),
@@ -239,13 +252,17 @@ impl<'a, A: Aggregate> CreateChunk<'a, A> {
         }
     }
 
-    /// Puts the records that wait: those with pins one by one, the others together.
+    /// Puts the records that wait: those with pins, or that may replace, one by one, the others together.
     async fn put(&mut self) {
         self.ready_bytes = 0;
         let (mut marked, mut plain, mut records) = (Vec::new(), Vec::new(), Vec::new());
         for (at, record) in mem::take(&mut self.ready) {
-            match self.places.get(at).map(|place| place.marks.clone()) {
-                Some(marks) if !marks.is_empty() => marked.push((at, record, marks)),
+            let place = self.places.get(at);
+            let replaces = place.is_some_and(|place| place.request.options.or_replace);
+            match place.map(|place| place.marks.clone()) {
+                Some(marks) if replaces || !marks.is_empty() => {
+                    marked.push((at, record, marks, replaces));
+                }
                 _ => {
                     plain.push(at);
                     records.push(record);
@@ -269,9 +286,9 @@ impl<'a, A: Aggregate> CreateChunk<'a, A> {
             self.took(at, share.saturating_add(settling));
             self.done(at, created);
         }
-        for (at, record, marks) in marked {
+        for (at, record, marks, replaces) in marked {
             let started = core.clock.monotonic();
-            let created = caught(CREATE, core.create_marked(&record, marks)).await;
+            let created = caught(CREATE, core.create_marked(&record, marks, replaces)).await;
             self.took(at, core.clock.monotonic().saturating_sub(started));
             self.done(at, created.and_then(|created| created));
         }

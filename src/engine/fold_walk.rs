@@ -12,6 +12,9 @@ use crate::manager::Timings;
 use crate::record::RejectReason;
 use crate::state::Aggregate;
 
+/// The number of events after which [`FoldWalk::advance_gently`] lets other tasks run.
+const STEP: u64 = 2_048;
+
 /// A fold that stops at several versions, one after the other.
 pub(super) struct FoldWalk<'a, A: Aggregate> {
     core: &'a EngineCore<A>,
@@ -56,6 +59,20 @@ impl<'a, A: Aggregate> FoldWalk<'a, A> {
         match resume(source, key, None, &mut self.progress, limits, &mut watch).await? {
             Ok(done) => Ok(FoldStep { events: done.applied, timings: watch.timings }),
             Err(reject) => Err(self.changed(&reject)),
+        }
+    }
+
+    /// Folds as [`advance`](Self::advance) does, in steps between which other tasks of the runtime
+    /// run.
+    pub(super) async fn advance_gently(&mut self, version: u64) -> Result<(), Error> {
+        loop {
+            let before = self.progress.position.version;
+            self.advance(version.min(before.saturating_add(STEP))).await?;
+            let now = self.progress.position.version;
+            if now >= version || now == before {
+                return Ok(());
+            }
+            tokio::task::yield_now().await;
         }
     }
 

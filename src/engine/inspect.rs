@@ -145,29 +145,17 @@ impl<A: Aggregate> SnapshotEngine<A> {
     ) -> Result<SafeTruncation, Error> {
         Inspect::safe_to_truncate_below(self, key, request).await
     }
-
-    fn viewer(&self) -> Result<&Viewer<A>, Error> {
-        self.core.viewer.as_deref().ok_or_else(|| {
-            let message = format!(
-                "the {} state cannot be shown, because its codec ({}) does not use serde: set \
-                 EngineBuilder::viewer",
-                A::KIND,
-                self.core.codec.id()
-            );
-            Error::new(ErrorKind::Unsupported, "view a state", message)
-        })
-    }
 }
 
 #[async_trait]
 impl<A: Aggregate> Inspect for SnapshotEngine<A> {
     async fn view(&self, key: &AggregateKey, point: Point) -> Result<View, Error> {
-        let viewer = self.viewer()?;
+        let viewer = self.core.viewer()?;
         shown(viewer, self.at(key, point).await?)
     }
 
     async fn history(&self, key: &AggregateKey, versions: &[u64]) -> Result<Vec<View>, Error> {
-        let viewer = self.viewer()?;
+        let viewer = self.core.viewer()?;
         let history = self.history(key, versions).await?;
         history.into_iter().map(|loaded| shown(viewer, loaded)).collect()
     }

@@ -9,7 +9,9 @@ use super::head::head;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::ledger::cut;
-use crate::manager::{AdminContext, AggregateStats, Fetched, ROLLBACK, Rejected, Snapshot};
+use crate::manager::{
+    AdminContext, AggregateStats, Fetched, FoldComparison, REFOLD, ROLLBACK, Rejected, Snapshot,
+};
 use crate::mark::{Mark, MarkChange, MarkKind};
 use crate::record::{RejectReason, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
@@ -204,6 +206,24 @@ impl<A: Aggregate> EngineCore<A> {
         for ids in above.chunks(BATCH) {
             let set = MarkChange::Set(&retirement);
             retired += self.mark(key, Selection::Ids(ids), set).await?;
+        }
+        Ok(retired)
+    }
+
+    /// Retires the snapshots that differ from the events.
+    pub(super) async fn retire_different(
+        &self,
+        key: &AggregateKey,
+        comparison: &FoldComparison,
+        context: &AdminContext,
+    ) -> Result<u64, Error> {
+        let mut retired = 0;
+        for different in &comparison.different {
+            let note = cut(different.to_string(), Mark::MAX_NOTE_BYTES);
+            let retirement =
+                Mark::retirement(REFOLD, self.clock.now()).actor(context.actor.as_str()).note(note);
+            let (ids, set) = ([different.id], MarkChange::Set(&retirement));
+            retired += self.mark(key, Selection::Ids(&ids), set).await?;
         }
         Ok(retired)
     }

@@ -1,6 +1,7 @@
 //! [`SnapshotEngine`]: the implementation of [`SnapshotManager`](crate::SnapshotManager).
 
 mod admin;
+mod annotations;
 mod audited;
 mod builder;
 mod builder_limits;
@@ -56,6 +57,8 @@ mod settle;
 mod shared_limits;
 mod sizes;
 mod spans;
+mod spot_check;
+mod spot_checks;
 mod statistics;
 mod stopwatch;
 mod store_breaker;
@@ -93,6 +96,7 @@ pub use recompress::{RecompressRequest, Recompressed};
 pub use replay_loader::ReplayLoader;
 pub use shared_limits::SharedLimits;
 pub(crate) use sizes::Weight;
+pub use spot_checks::SpotChecks;
 pub use statistics::{EngineStatistics, LastError, Trouble};
 #[cfg(feature = "zstd")]
 pub use train::TrainingRequest;

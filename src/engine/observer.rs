@@ -10,7 +10,7 @@ use super::workload::Workload;
 use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::ledger::AuditOutcome;
-use crate::manager::{CreateOutcome, Provenance, Retained};
+use crate::manager::{CreateOutcome, FoldComparison, Provenance, Retained};
 
 /// Receives reports of what the engine does, for logs and metrics: loads, background work,
 /// management calls and failures.
@@ -147,6 +147,21 @@ pub enum Observation<'a> {
         /// snapshot.
         took: Duration,
     },
+    /// A [spot check](crate::engine::SpotChecks) compared stored snapshots with the events.
+    SpotChecked {
+        /// The aggregate.
+        key: &'a AggregateKey,
+        /// What was compared, and which snapshots differ. Those have been retired if the store has
+        /// marks.
+        comparison: &'a FoldComparison,
+    },
+    /// A spot check failed. The next one is not affected.
+    SpotCheckFailed {
+        /// The aggregate.
+        key: &'a AggregateKey,
+        /// Why the check failed.
+        error: &'a Error,
+    },
 }
 
 /// Two observers, in the order in which they were added.
@@ -238,6 +253,12 @@ impl fmt::Display for Observation<'_> {
                 write!(f, "; no new attempt for {backing_off:?}")
             }
             Self::Saved { created, took, .. } => write!(f, "{created} in {took:.1?}"),
+            Self::SpotChecked { key, comparison } => {
+                write!(f, "spot check of {key} against its events: {comparison}")
+            }
+            Self::SpotCheckFailed { key, error } => {
+                write!(f, "the snapshots of {key} were not checked against its events: {error:#}")
+            }
         }
     }
 }

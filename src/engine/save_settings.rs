@@ -1,6 +1,7 @@
-//! [`SaveSettings`]: the configuration of background snapshots and their retention.
+//! [`SaveSettings`]: the configuration of background snapshots, their retention and their checks.
 
 use super::incremental::Incremental;
+use super::spot_checks::SpotChecks;
 use super::when_full::WhenFull;
 use crate::retention::{Retention, keep_last};
 
@@ -12,6 +13,7 @@ pub(super) struct SaveSettings {
     pub(super) encode_in_place: u64,
     pub(super) retention: Option<Box<dyn Retention>>,
     pub(super) incremental: Option<Incremental>,
+    pub(super) spot_checks: Option<SpotChecks>,
 }
 
 impl Default for SaveSettings {
@@ -24,6 +26,7 @@ impl Default for SaveSettings {
             // One more than a load tries.
             retention: Some(Box::new(keep_last(4))),
             incremental: None,
+            spot_checks: Some(SpotChecks::default()),
         }
     }
 }

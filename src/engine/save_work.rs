@@ -23,6 +23,7 @@ use super::save_queue::{
 };
 use super::save_retention::RetentionWork;
 use super::spans::{Spanned, in_span};
+use super::spot_check;
 use super::statistics::Trouble;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
@@ -248,6 +249,9 @@ impl<A: Aggregate> Work<A> {
         let took = self.core.clock.monotonic().saturating_sub(saving.started);
         if let Ok(created) = &created {
             self.core.enter(recorder::creation(created, took));
+            if let CreateOutcome::Stored(meta) | CreateOutcome::Replaced(meta) = created {
+                spot_check::start(&self.core, &self.shared, meta);
+            }
             if let CreateOutcome::Stored(meta) = created
                 && self.core.retention.is_some()
                 && self.shared.lock().is_retention_due(meta)

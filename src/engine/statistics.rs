@@ -32,6 +32,12 @@ pub struct EngineStatistics {
     pub ledger_failures: u64,
     /// The number of calls of the store that failed during loads, whether or not the load failed.
     pub store_failures: u64,
+    /// The number of [spot checks](crate::engine::SpotChecks) that compared snapshots with events.
+    pub spot_checks: u64,
+    /// The number of spot checks that failed.
+    pub spot_checks_failed: u64,
+    /// The number of snapshots that differed from the events in a spot check.
+    pub snapshots_that_differ: u64,
     /// The last failure: its time by the engine's clock, and its message with all causes.
     pub last_error: Option<(Timestamp, String)>,
 }
@@ -52,6 +58,10 @@ pub enum Trouble {
     RetentionFailed,
     /// The store failed during a load.
     StoreFailed,
+    /// A spot check failed.
+    SpotCheckFailed,
+    /// A spot check found a snapshot that differs from the events.
+    SnapshotDiffers,
 }
 
 /// The last failure of one sort. `Display` formats it as one line, for logs.
@@ -87,6 +97,9 @@ pub(super) struct Counters {
     retained: AtomicU64,
     retention_failures: AtomicU64,
     store_failures: AtomicU64,
+    spot_checks: AtomicU64,
+    spot_checks_failed: AtomicU64,
+    snapshots_that_differ: AtomicU64,
     last: Mutex<LastErrors>,
 }
 
@@ -106,6 +119,10 @@ impl Counters {
         self.retained.fetch_add(deleted, Ordering::Relaxed);
     }
 
+    pub(super) fn spot_checked(&self) {
+        self.spot_checks.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts a failure. `what` is followed by the error.
     pub(super) fn failed(
         &self,
@@ -121,6 +138,8 @@ impl Counters {
             Trouble::LedgerFailed => &self.ledger_failures,
             Trouble::RetentionFailed => &self.retention_failures,
             Trouble::StoreFailed => &self.store_failures,
+            Trouble::SpotCheckFailed => &self.spot_checks_failed,
+            Trouble::SnapshotDiffers => &self.snapshots_that_differ,
         };
         counter.fetch_add(1, Ordering::Relaxed);
         let (whole, message) = match error {
@@ -153,6 +172,9 @@ impl Counters {
             deleted_by_retention: self.retained.load(Ordering::Relaxed),
             retention_failures: self.retention_failures.load(Ordering::Relaxed),
             store_failures: self.store_failures.load(Ordering::Relaxed),
+            spot_checks: self.spot_checks.load(Ordering::Relaxed),
+            spot_checks_failed: self.spot_checks_failed.load(Ordering::Relaxed),
+            snapshots_that_differ: self.snapshots_that_differ.load(Ordering::Relaxed),
             last_error,
         }
     }

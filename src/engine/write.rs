@@ -1,7 +1,7 @@
 //! Encoding a state and proving that it can be read back.
 
 use super::core::EngineCore;
-use crate::codec::Written;
+use crate::codec::{Viewer, Written};
 use crate::digest::StateDigest;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::state::Aggregate;
@@ -26,6 +26,19 @@ impl<A: Aggregate> EngineCore<A> {
         let mut out = Vec::new();
         self.codec.encode(state, &mut out)?;
         Ok(out.len() as u64)
+    }
+
+    /// Returns what converts states to trees of values.
+    pub(super) fn viewer(&self) -> Result<&Viewer<A>, Error> {
+        self.viewer.as_deref().ok_or_else(|| {
+            let message = format!(
+                "the {} state cannot be shown, because its codec ({}) does not use serde: set \
+                 EngineBuilder::viewer",
+                A::KIND,
+                self.codec.id()
+            );
+            Error::new(ErrorKind::Unsupported, "view a state", message)
+        })
     }
 
     /// Encodes `state`, decodes the result and compares the two, so that every stored state is

@@ -12,6 +12,7 @@ use crate::policy::Policy;
 const SNAPSHOT: &str = "snapshot";
 const SNAPSHOT_ALL: &str = "snapshot all";
 const VERIFY: &str = "verify";
+const COMPARE: &str = "compare";
 const REFOLD: &str = "refold";
 const RETENTION: &str = "retention";
 const KEEP: &str = "keep";
@@ -23,7 +24,7 @@ const WITHIN: &str = "within";
 /// Every task is idempotent: a run that was cut short, or that two nodes made, leaves the same
 /// snapshots as one complete run.
 ///
-/// The text form is `snapshot`, `snapshot all`, `verify`, `refold`, `keep` followed by a retention
+/// The text form is `snapshot`, `snapshot all`, `verify`, `compare`, `refold`, `keep` followed by a retention
 /// [`Policy`](crate::retention::Policy), such as `keep last 4, daily 7`, or `retention` followed by a
 /// [`KeepRule`], such as `retention last 4` or `retention last 4 within 30d`.
 ///
@@ -55,6 +56,10 @@ pub enum Task {
     Keep(Policy),
     /// Reads every snapshot and checks its checksums and its digest. Changes nothing.
     Verify,
+    /// Folds all events, compares each snapshot with the result, and retires those that differ
+    /// ([`Inspect::compare_with_events`](crate::manager::Inspect::compare_with_events)). They stay
+    /// stored as evidence.
+    Compare,
     /// Folds all events from the beginning, and replaces the snapshot of the current state if it
     /// differs and is not pinned ([`SnapshotAdmin::refold`](crate::SnapshotAdmin::refold)).
     Refold,
@@ -98,6 +103,7 @@ impl Task {
             SNAPSHOT => Some(Self::Snapshot),
             SNAPSHOT_ALL => Some(Self::SnapshotAll),
             VERIFY => Some(Self::Verify),
+            COMPARE => Some(Self::Compare),
             REFOLD => Some(Self::Refold),
             text => {
                 if let Some(policy) = policy_of(text) {
@@ -187,6 +193,7 @@ impl fmt::Display for Task {
             Self::Snapshot => f.write_str(SNAPSHOT),
             Self::SnapshotAll => f.write_str(SNAPSHOT_ALL),
             Self::Verify => f.write_str(VERIFY),
+            Self::Compare => f.write_str(COMPARE),
             Self::Refold => f.write_str(REFOLD),
             Self::Retention(rule) => write!(f, "{RETENTION} {rule}"),
             Self::Keep(policy) => write!(f, "{KEEP} {policy}"),
@@ -229,8 +236,8 @@ impl FromStr for Task {
         }
         Self::known(text).ok_or_else(|| {
             invalid(
-                "a task is \"snapshot\", \"snapshot all\", \"verify\", \"refold\", or \"keep\" with a \
-                 retention policy, such as \"keep last 4, daily 7\""
+                "a task is \"snapshot\", \"snapshot all\", \"verify\", \"compare\", \"refold\", or \
+                 \"keep\" with a retention policy, such as \"keep last 4, daily 7\""
                     .to_owned(),
             )
         })
@@ -265,6 +272,7 @@ mod tests {
             ("snapshot", Task::Snapshot),
             ("snapshot all", Task::SnapshotAll),
             ("verify", Task::Verify),
+            ("compare", Task::Compare),
             ("refold", Task::Refold),
             ("retention last 4", Task::Retention(KeepRule::last(4))),
             ("retention last 0", Task::Retention(KeepRule::last(0))),

@@ -7,8 +7,10 @@ use async_trait::async_trait;
 
 use super::context::AdminContext;
 use super::created::{CreateOptions, CreateOutcome, CreateRequest, Rebuilt};
+use super::fold_comparison::FoldComparison;
 use super::inspect::{Inspect, missing};
 use super::retained::Retained;
+use super::snapshot_filter::SnapshotFilter;
 use super::stats::AggregateStats;
 use crate::error::Error;
 use crate::key::AggregateKey;
@@ -16,7 +18,8 @@ use crate::ledger::{Schedule, ScheduleKey};
 use crate::mark::MarkChange;
 use crate::record::SnapshotMeta;
 use crate::retention::{Retention, RetentionPlan};
-use crate::store::{Cursor, Deleted, Page, Selection};
+use crate::snapshot_id::SnapshotId;
+use crate::store::{Cursor, Deleted, ListRequest, Page, Selection};
 
 /// Manages the snapshots of one kind of aggregate. The trait is object-safe and has no type
 /// parameter, so schedulers, sweeps, command-line tools and servers can work with every kind of an
@@ -89,6 +92,26 @@ pub trait SnapshotAdmin: Inspect {
         versions: RangeInclusive<u64>,
     ) -> Result<Vec<SnapshotMeta>, Error>;
 
+    /// Returns one page of the list that [`snapshots`](Self::snapshots) returns as a whole: newest
+    /// first, at most [`limit`](ListRequest::limit), after [`after`](ListRequest::after). No
+    /// payload is read. [`Page::next`] is where the list continues, or `None` at the end.
+    ///
+    /// The page has the same cost wherever it is in the list, if the store continues lists by key,
+    /// as those of this crate do. The default implementation returns `Unsupported`.
+    async fn snapshot_page(
+        &self,
+        request: ListRequest<'_>,
+    ) -> Result<Page<SnapshotMeta, SnapshotId>, Error> {
+        let _ = request;
+        Err(missing("list a page of snapshots"))
+    }
+
+    /// Returns how many snapshots an aggregate has within a range of versions (inclusive), in all
+    /// generations. They are listed for that, page by page.
+    async fn count(&self, key: &AggregateKey, versions: RangeInclusive<u64>) -> Result<u64, Error> {
+        Ok(self.snapshots(key, versions).await?.len() as u64)
+    }
+
     /// Deletes the snapshots of all generations at exactly `version`.
     ///
     /// Pinned snapshots and bases that a remaining delta needs are kept; [`Deleted`] counts both.
@@ -115,8 +138,8 @@ pub trait SnapshotAdmin: Inspect {
     ///
     /// The events are folded from the beginning. The stored snapshot is replaced whatever it
     /// contains, even if it is pinned. Its marks are kept, so clear a retirement that no longer
-    /// applies. Apart from background snapshots, only this method and [`refold`](Self::refold)
-    /// replace a stored snapshot.
+    /// applies. Apart from background snapshots, only this method, [`refold`](Self::refold) and
+    /// [`CreateOptions::or_replace`] replace a stored snapshot.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for version 0, which is never stored;
@@ -226,6 +249,50 @@ pub trait SnapshotAdmin: Inspect {
     ) -> Result<u64, Error> {
         let _ = (key, context);
         Err(missing("undo a rollback of snapshots"))
+    }
+
+    /// Retires the snapshots of an aggregate that `filter` selects, under this name, with the actor
+    /// and the reason of the context. Returns how many changed. If there is nothing to change, the
+    /// audit trail gets no entry.
+    ///
+    /// [`Batch::retire`](crate::service::Batch::retire) does this for all aggregates of a kind. To
+    /// undo it, clear the retirements of this name with [`mark`](Self::mark). The default
+    /// implementation returns `Unsupported`.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if the store does not support
+    /// [marks](crate::store::Capabilities::marks), and those of
+    /// [`Mark::check`](crate::store::Mark::check).
+    async fn retire(
+        &self,
+        key: &AggregateKey,
+        filter: &SnapshotFilter,
+        name: &str,
+        context: &AdminContext,
+    ) -> Result<u64, Error> {
+        let _ = (key, filter, name, context);
+        Err(missing("retire selected snapshots"))
+    }
+
+    /// Retires the snapshots that differ from the events, as a
+    /// [comparison](Inspect::compare_with_events) found. Returns how many changed.
+    ///
+    /// They are no longer used by loads, and stay stored as evidence until they are deleted. Each
+    /// retirement is named [`REFOLD`](crate::manager::REFOLD) and says how the snapshot differs,
+    /// cut to the limits of a [`Mark`](crate::store::Mark). If nothing differs, nothing is done, and
+    /// the audit trail gets no entry. The default implementation returns `Unsupported`.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if the store does not support
+    /// [marks](crate::store::Capabilities::marks).
+    async fn retire_different(
+        &self,
+        key: &AggregateKey,
+        comparison: &FoldComparison,
+        context: &AdminContext,
+    ) -> Result<u64, Error> {
+        let _ = (key, comparison, context);
+        Err(missing("retire snapshots that differ from the events"))
     }
 
     /// Returns whether the aggregate has a stored snapshot that was taken with the current code: of
@@ -406,6 +473,10 @@ pub trait SnapshotAdmin: Inspect {
 
 /// The name of the retirements that [`SnapshotAdmin::rollback`] sets.
 pub const ROLLBACK: &str = "rollback";
+
+/// The name of the retirements that [`SnapshotAdmin::retire_different`] and
+/// [spot checks](crate::engine::SpotChecks) set.
+pub const REFOLD: &str = "refold";
 
 /// Applies `policy` to one aggregate after the other.
 pub(crate) async fn apply_each<S: SnapshotAdmin + ?Sized>(

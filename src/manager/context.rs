@@ -24,8 +24,12 @@ pub struct AdminContext {
     /// Additional data for the audit trail, by convention a JSON object, for example with the role
     /// of the actor or a ticket number. May be empty.
     pub meta: String,
-    /// Groups the attempts of one request in the audit trail. The key has no other purpose, because
-    /// every operation is idempotent.
+    /// Identifies a request, so that it can be repeated. If a snapshot of the aggregate was created
+    /// with the same key, [`create`](crate::SnapshotAdmin::create) returns it instead of taking
+    /// another one, or fails with [`Conflict`](crate::ErrorKind::Conflict) if the options differ.
+    /// This costs a listing of the aggregate's snapshots. Two attempts at the same time may both
+    /// take one. All other operations have the same result when repeated, and only record the key
+    /// in the audit trail.
     pub idempotency_key: Option<String>,
     /// The version that the newest stored snapshot of the aggregate must have, in any generation. 0
     /// requires that no snapshot is stored. The version is checked immediately before the change,

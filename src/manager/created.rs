@@ -4,7 +4,7 @@
 use std::fmt;
 
 use crate::key::AggregateKey;
-use crate::record::SnapshotMeta;
+use crate::record::{SnapshotMeta, SnapshotSource};
 
 /// Options for taking a snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +14,23 @@ pub struct CreateOptions {
     pub version: Option<u64>,
     /// Labels to store with the snapshot. They cannot be changed later.
     pub labels: Vec<String>,
+    /// Names and values to store with the snapshot, in this order. They cannot be changed later. See
+    /// [`SnapshotDetails::check`](crate::record::SnapshotDetails::check) for the limits.
+    pub fields: Vec<(String, String)>,
+    /// What readers of the snapshot should know, stored with it.
+    pub warnings: Vec<String>,
+    /// What led to the snapshot, stored with it. [`SnapshotSource::Manual`] if `None`.
+    pub source: Option<SnapshotSource>,
+    /// Whether to store a summary of what changed since the
+    /// [predecessor](crate::record::SnapshotDetails::predecessor). It costs reading that snapshot, and needs an
+    /// engine that can [view](crate::manager::Inspect::view) states. There is no summary if the
+    /// predecessor cannot be read, or if there is none. With a [`Seal`](crate::codec::Seal), the
+    /// summary has no paths, because they would not be sealed.
+    pub summarize_changes: bool,
+    /// Whether to replace a snapshot that holds another state at the same version. The events
+    /// decide which state is stored, as in [`refold`](crate::SnapshotAdmin::refold): they are
+    /// folded from the beginning, and a pinned snapshot is kept and is a conflict.
+    pub or_replace: bool,
     /// Names of pins to set on the snapshot, each at most
     /// [`Mark::MAX_NAME_BYTES`](crate::store::Mark::MAX_NAME_BYTES) long. While a pin is set, no
     /// retention policy and no delete removes the snapshot. The pins of a new snapshot are stored
@@ -50,6 +67,36 @@ impl CreateOptions {
     /// Adds a label.
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.labels.push(label.into());
+        self
+    }
+
+    /// Adds a field.
+    pub fn field(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.fields.push((name.into(), value.into()));
+        self
+    }
+
+    /// Adds a warning.
+    pub fn warning(mut self, text: impl Into<String>) -> Self {
+        self.warnings.push(text.into());
+        self
+    }
+
+    /// Sets [`source`](Self::source).
+    pub fn source(mut self, source: SnapshotSource) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// Sets [`summarize_changes`](Self::summarize_changes).
+    pub fn summarize_changes(mut self) -> Self {
+        self.summarize_changes = true;
+        self
+    }
+
+    /// Sets [`or_replace`](Self::or_replace).
+    pub fn or_replace(mut self) -> Self {
+        self.or_replace = true;
         self
     }
 
@@ -119,7 +166,9 @@ pub enum CreateOutcome {
     /// [read](crate::engine::EngineBuilder::also_reads), loads do not use it. To replace it, call
     /// [`rebuild`](crate::SnapshotAdmin::rebuild).
     Existing {
-        /// The metadata of the snapshot that was taken but not stored.
+        /// The metadata of the snapshot that was taken but not stored. If a request is repeated with
+        /// its [idempotency key](crate::manager::AdminContext::idempotency_key), that of the
+        /// snapshot that the first attempt stored.
         meta: SnapshotMeta,
         /// Whether the stored snapshot was proved to hold the same state. If the codec has a
         /// digest, this is true, because a difference is reported as an error of kind

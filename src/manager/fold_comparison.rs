@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::provenance::Rejected;
+use crate::record::RejectReason;
 use crate::snapshot_id::SnapshotId;
 
 /// The result of comparing the stored snapshots of an aggregate with a fold of its events.
@@ -65,6 +66,18 @@ impl FoldComparison {
     /// Returns the snapshots that differ, lowest version first.
     pub fn ids_that_differ(&self) -> Vec<SnapshotId> {
         self.different.iter().map(|different| different.id).collect()
+    }
+}
+
+/// The difference as the reason why a snapshot should not be used.
+impl From<FoldDifference> for Rejected {
+    fn from(FoldDifference { id, cause, .. }: FoldDifference) -> Self {
+        let reason = match cause {
+            FoldCause::Ahead => RejectReason::Ahead,
+            FoldCause::History => RejectReason::Diverged,
+            FoldCause::State { .. } => RejectReason::OtherFold,
+        };
+        Self::new(Some(id.version), reason)
     }
 }
 

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use super::{
     AdminContext, AggregateStats, Bisected, CreateOptions, CreateOutcome, CreateRequest, Decision,
     Explained, Fetched, FoldComparison, Inspect, Loaded, Loader, Point, Question, Rebuilt,
-    Retained, SafeTruncation, SnapshotAdmin, SnapshotManager, StateDiff, TruncationRequest,
-    Verified, View,
+    Retained, SafeTruncation, SnapshotAdmin, SnapshotFilter, SnapshotManager, StateDiff,
+    TruncationRequest, Verified, View,
 };
 use crate::error::Error;
 use crate::events::EventTime;
@@ -19,8 +19,9 @@ use crate::ledger::{Schedule, ScheduleKey};
 use crate::mark::MarkChange;
 use crate::record::SnapshotMeta;
 use crate::retention::{Retention, RetentionPlan};
+use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
-use crate::store::{Cursor, Deleted, Page, Selection};
+use crate::store::{Cursor, Deleted, ListRequest, Page, Selection};
 use crate::timestamp::Timestamp;
 
 #[deny(clippy::missing_trait_methods)]
@@ -81,6 +82,17 @@ impl<T: SnapshotAdmin + ?Sized> SnapshotAdmin for Arc<T> {
         versions: RangeInclusive<u64>,
     ) -> Result<Vec<SnapshotMeta>, Error> {
         (**self).snapshots(key, versions).await
+    }
+
+    async fn snapshot_page(
+        &self,
+        request: ListRequest<'_>,
+    ) -> Result<Page<SnapshotMeta, SnapshotId>, Error> {
+        (**self).snapshot_page(request).await
+    }
+
+    async fn count(&self, key: &AggregateKey, versions: RangeInclusive<u64>) -> Result<u64, Error> {
+        (**self).count(key, versions).await
     }
 
     async fn delete(
@@ -144,6 +156,25 @@ impl<T: SnapshotAdmin + ?Sized> SnapshotAdmin for Arc<T> {
         context: &AdminContext,
     ) -> Result<u64, Error> {
         (**self).undo_rollback(key, context).await
+    }
+
+    async fn retire(
+        &self,
+        key: &AggregateKey,
+        filter: &SnapshotFilter,
+        name: &str,
+        context: &AdminContext,
+    ) -> Result<u64, Error> {
+        (**self).retire(key, filter, name, context).await
+    }
+
+    async fn retire_different(
+        &self,
+        key: &AggregateKey,
+        comparison: &FoldComparison,
+        context: &AdminContext,
+    ) -> Result<u64, Error> {
+        (**self).retire_different(key, comparison, context).await
     }
 
     async fn flush(&self, within: Duration) -> Result<(), Error> {

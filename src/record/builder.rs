@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Record;
 use super::base::Base;
+use super::details::SnapshotDetails;
 use super::extension::{self, Extensions};
 use super::header::Header;
 use super::layout::{
@@ -18,6 +19,7 @@ use crate::digest::StateDigest;
 use crate::error::{Error, ErrorKind};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
+use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
 
 /// Builds a [`Record`]. The engine uses it for every snapshot; authors and testers of stores can
@@ -86,6 +88,7 @@ impl RecordBuilder {
         builder.extensions.anchor = header.anchor.map(<[u8]>::to_vec);
         builder.extensions.labels = header.labels().map(str::to_owned).collect();
         builder.extensions.origin = header.origin.map(str::to_owned);
+        builder.extensions.details = header.details();
         Ok(Some(builder))
     }
 
@@ -140,6 +143,12 @@ impl RecordBuilder {
     /// Sets the name of the process or node that creates the snapshot, at most 65,535 bytes.
     pub fn origin(mut self, origin: impl Into<String>) -> Self {
         self.extensions.origin = Some(origin.into());
+        self
+    }
+
+    /// Sets how and why the snapshot came to be.
+    pub fn details(mut self, details: SnapshotDetails) -> Self {
+        self.extensions.details = details;
         self
     }
 
@@ -224,11 +233,14 @@ impl RecordBuilder {
             return Err(invalid("version 0 is never stored: use version 1 or above".into()));
         }
         let (raw_bytes, payload_bytes) = (length(raw_bytes)?, length(payload.len())?);
-        let extension_bytes = extensions.bytes().map_err(|name| {
+        extensions.details.check()?;
+        let id = SnapshotId { generation: self.generation, version: self.version };
+        let extension_bytes = extensions.bytes(id).map_err(|name| {
             invalid(format!("{name} is longer than {} bytes: shorten it", u16::MAX))
         })?;
         if extension_bytes > MAX_EXTENSION_BYTES {
-            let message = "labels, origin and anchor together exceed 256 KiB: shorten them";
+            let message =
+                "labels, origin, anchor and details together exceed 256 KiB: shorten them";
             return Err(invalid(message.into()));
         }
 
@@ -272,7 +284,7 @@ impl RecordBuilder {
         for number in numbers.iter().chain(&raw_bytes) {
             put_varint(&mut bytes, *number);
         }
-        extensions.write(&mut bytes);
+        extensions.write(id, &mut bytes);
         let sum = crc32(bytes.get(CHECKED_FROM..).unwrap_or_default());
         if let Some(field) = bytes.get_mut(CHECKED_FROM - 4..CHECKED_FROM) {
             field.copy_from_slice(&sum.to_le_bytes());

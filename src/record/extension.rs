@@ -3,9 +3,11 @@
 use std::convert::Infallible;
 
 use super::base::Base;
+use super::details::{SnapshotDetails, is_detail};
 use super::reject::RejectReason;
 use super::wire::WireReader;
 use crate::codec::Sealed;
+use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
 
 /// The first critical tag. A reader that does not recognize a critical tag must reject the record.
@@ -94,13 +96,27 @@ pub(super) fn labels(bytes: &[u8]) -> impl Iterator<Item = &str> {
         })
 }
 
+/// Returns the details in `bytes`, which must be extensions that [`read`] has accepted. `id` is that
+/// of the snapshot.
+pub(super) fn details(bytes: &[u8], id: SnapshotId) -> SnapshotDetails {
+    let mut details = SnapshotDetails::default();
+    let mut reader = WireReader(bytes);
+    while let Ok((tag, value)) = entry(&mut reader) {
+        if is_detail(tag) {
+            // No load depends on it.
+            let _ = details.add(id, tag, value);
+        }
+    }
+    details
+}
+
 /// Returns whether this release knows each of the extensions in `bytes`, which [`read`] must have
 /// accepted.
 pub(super) fn are_known(bytes: &[u8]) -> bool {
     let mut reader = WireReader(bytes);
     while !reader.0.is_empty() {
         let optional = [ANCHOR, LABEL, ORIGIN, LAST_RECORDED_AT];
-        let is_known = |tag: u8| tag >= CRITICAL || optional.contains(&tag);
+        let is_known = |tag| tag >= CRITICAL || optional.contains(&tag) || is_detail(tag);
         if !entry(&mut reader).is_ok_and(|(tag, _)| is_known(tag)) {
             return false;
         }
@@ -115,6 +131,7 @@ pub(super) struct Extensions {
     pub(super) labels: Vec<String>,
     pub(super) origin: Option<String>,
     pub(super) last_recorded_at: Option<Timestamp>,
+    pub(super) details: SnapshotDetails,
     pub(super) base: Option<Base>,
     pub(super) dictionary: Option<u64>,
     /// The id of the key, and the length of the payload before it was sealed.
@@ -126,6 +143,7 @@ impl Extensions {
     /// tags. Stops at the first error.
     fn each<E>(
         &self,
+        id: SnapshotId,
         mut put: impl FnMut(u8, &[u8], &'static str) -> Result<(), E>,
     ) -> Result<(), E> {
         if let Some(anchor) = &self.anchor {
@@ -140,6 +158,7 @@ impl Extensions {
         if let Some(at) = self.last_recorded_at {
             put(LAST_RECORDED_AT, &at.as_micros().to_le_bytes(), "the time")?;
         }
+        self.details.each(id, &mut put)?;
         if let Some(base) = self.base {
             let mut value = [0; 12];
             let (version, checksum) = value.split_at_mut(8);
@@ -159,9 +178,9 @@ impl Extensions {
 
     /// Returns the number of bytes that the extensions take in a header. The error is the name of a
     /// value that is too long.
-    pub(super) fn bytes(&self) -> Result<usize, &'static str> {
+    pub(super) fn bytes(&self, id: SnapshotId) -> Result<usize, &'static str> {
         let mut bytes = 0;
-        self.each(|_, value, name| {
+        self.each(id, |_, value, name| {
             let len = u16::try_from(value.len()).map_err(|_| name)?;
             bytes += ENTRY_BYTES + usize::from(len);
             Ok::<_, &'static str>(())
@@ -170,8 +189,8 @@ impl Extensions {
     }
 
     /// Appends the extensions. [`bytes`](Self::bytes) must have succeeded.
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
-        let written = self.each(|tag, value, _| {
+    pub(super) fn write(&self, id: SnapshotId, out: &mut Vec<u8>) {
+        let written = self.each(id, |tag, value, _| {
             let len = u16::try_from(value.len()).unwrap_or(u16::MAX);
             out.push(tag);
             out.extend_from_slice(&len.to_le_bytes());

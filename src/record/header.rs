@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::base::Base;
+use super::details::SnapshotDetails;
 use super::extension;
 use super::reject::RejectReason;
 use crate::codec::CodecId;
@@ -10,6 +11,7 @@ use crate::compress::CompressionId;
 use crate::digest::StateDigest;
 use crate::generation::Generation;
 use crate::key::AggregateKey;
+use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
 
 /// A parsed header that borrows from the bytes of its record.
@@ -89,6 +91,12 @@ impl<'a> Header<'a> {
     /// Returns the labels in the order in which they were added.
     pub fn labels(&self) -> impl Iterator<Item = &'a str> {
         extension::labels(self.extensions)
+    }
+
+    /// Returns how and why the snapshot came to be.
+    pub fn details(&self) -> SnapshotDetails {
+        let id = SnapshotId { generation: self.generation, version: self.version };
+        extension::details(self.extensions, id)
     }
 
     /// Returns whether this snapshot belongs to `key`.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::base::Base;
+use super::details::SnapshotDetails;
 use super::header::Header;
 use crate::codec::CodecId;
 use crate::compress::CompressionId;
@@ -56,6 +57,8 @@ pub struct SnapshotMeta {
     pub dictionary: Option<u64>,
     /// The id of the key that the payload is sealed with. `None` if the payload is not sealed.
     pub seal_key: Option<String>,
+    /// How and why the snapshot came to be. `None` if the header says nothing about that.
+    details: Option<Box<SnapshotDetails>>,
     /// The marks, which are stored beside the record. Empty if the store does not support marks, or
     /// if this value was created from a header alone.
     pub marks: Marks,
@@ -90,6 +93,7 @@ impl SnapshotMeta {
             base: None,
             dictionary: None,
             seal_key: None,
+            details: None,
             marks: Marks::NONE,
         }
     }
@@ -119,8 +123,21 @@ impl SnapshotMeta {
             base: header.base,
             dictionary: header.dictionary,
             seal_key: header.seal_key.map(str::to_owned),
+            details: boxed(header.details()),
             marks: Marks::NONE,
         })
+    }
+
+    /// Returns how and why the snapshot came to be.
+    pub fn details(&self) -> &SnapshotDetails {
+        static NONE: SnapshotDetails = SnapshotDetails::NONE;
+        self.details.as_deref().unwrap_or(&NONE)
+    }
+
+    /// Sets [`details`](Self::details).
+    pub fn with_details(mut self, details: SnapshotDetails) -> Self {
+        self.details = boxed(details);
+        self
     }
 
     /// Sets [`marks`](Self::marks). For implementers of [`SnapshotStore`](crate::SnapshotStore).
@@ -143,6 +160,10 @@ impl SnapshotMeta {
     pub fn is_retired(&self) -> bool {
         self.marks.is_retired()
     }
+}
+
+fn boxed(details: SnapshotDetails) -> Option<Box<SnapshotDetails>> {
+    (details != SnapshotDetails::NONE).then(|| Box::new(details))
 }
 
 /// Formats one line for logs.
@@ -189,6 +210,9 @@ impl fmt::Debug for SnapshotMeta {
         }
         if let Some(seal_key) = &self.seal_key {
             shown.field("seal_key", seal_key);
+        }
+        if let Some(details) = &self.details {
+            shown.field("details", details);
         }
         if !self.marks.is_empty() {
             shown.field("marks", &self.marks);

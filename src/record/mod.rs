@@ -6,6 +6,7 @@
 
 mod base;
 mod builder;
+mod details;
 mod extension;
 mod header;
 mod layout;
@@ -31,6 +32,7 @@ pub use crate::digest::{DigestKind, StateDigest};
 pub use crate::generation::Generation;
 pub use base::Base;
 pub use builder::RecordBuilder;
+pub use details::{ChangeSummary, SnapshotDetails, SnapshotSource};
 pub use header::Header;
 pub use meta::SnapshotMeta;
 pub(crate) use openers::Openers;

@@ -58,6 +58,9 @@ pub enum RejectReason {
     /// The checksum of the payload does not match.
     #[error("the checksum of the payload does not match")]
     PayloadChecksum,
+    /// The events fold to a different state, although the last one is the same.
+    #[error("the events fold to a different state")]
+    OtherFold,
     /// The payload decodes to a different state than the one that was written: their digests
     /// differ. The type or its `Serialize` has changed, or another codec uses the id of the codec
     /// that wrote the payload.
@@ -131,6 +134,7 @@ impl RejectReason {
             Self::NeedsOther(_) => "needs_other",
             Self::NewerFormat(_) => "newer_format",
             Self::PayloadChecksum => "payload_checksum",
+            Self::OtherFold => "other_fold",
             Self::OtherState => "other_state",
             Self::Seal(_) => "seal",
             Self::SealKey(_) => "seal_key",

@@ -15,7 +15,7 @@ use super::work::{RunProgress, TaskAction, TaskWork};
 use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::ledger::Task;
-use crate::manager::{AdminContext, Rejected, SnapshotAdmin};
+use crate::manager::{AdminContext, Rejected, SnapshotAdmin, SnapshotFilter};
 use crate::retention::Retention;
 use crate::store::Cursor;
 
@@ -170,6 +170,27 @@ impl Batch {
     /// If the future is dropped, the aggregates that are being worked on are cancelled.
     pub async fn apply_retention(&self, policy: impl Retention + 'static) -> BatchReport {
         self.listed(TaskAction::Policy(Arc::new(policy))).await
+    }
+
+    /// Retires the snapshots that `filter` selects, of all aggregates that have snapshots: see
+    /// [`SnapshotAdmin::retire`]. For example, those that one build of the application took.
+    ///
+    /// ```
+    /// # use snapfold::SnapshotAdmin;
+    /// # use std::sync::Arc;
+    /// use snapfold::manager::{AdminContext, SnapshotFilter};
+    /// use snapfold::service::Batch;
+    ///
+    /// # async fn retire(admin: Arc<dyn SnapshotAdmin>) {
+    /// let by = AdminContext::new("ops").reason("build 1.4.2 rounded refunds wrongly");
+    /// let filter = SnapshotFilter::new().producer("billing 1.4.2");
+    /// let report = Batch::new(admin).context(by).retire(filter, "build 1.4.2").await;
+    /// # }
+    /// ```
+    ///
+    /// If the future is dropped, the aggregates that are being worked on are cancelled.
+    pub async fn retire(&self, filter: SnapshotFilter, name: impl Into<String>) -> BatchReport {
+        self.listed(TaskAction::Retire(filter, name.into())).await
     }
 
     /// Counts the aggregates with events that have a stored snapshot of the engine's generation,

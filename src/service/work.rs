@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
 use crate::ledger::{KeepRule, ScheduleKey, Task};
 use crate::manager::{
-    AdminContext, CreateOptions, CreateOutcome, Rejected, Retained, SnapshotAdmin,
+    AdminContext, CreateOptions, CreateOutcome, Rejected, Retained, SnapshotAdmin, SnapshotFilter,
 };
 use crate::retention::{Retention, keep_last, keep_within};
 use crate::store::{Cursor, Page};
@@ -30,6 +30,8 @@ pub(super) enum TaskAction {
     Task(Task),
     /// A retention policy that is no [`KeepRule`].
     Policy(Arc<dyn Retention>),
+    /// Retires the snapshots that the filter selects, under a name.
+    Retire(SnapshotFilter, String),
     /// Looks for a snapshot of the current generation.
     Coverage,
 }
@@ -209,7 +211,7 @@ impl TaskWork {
             TaskAction::Policy(_) | TaskAction::Task(Task::Retention(_) | Task::Keep(_)) => {
                 RETENTION_PAGE
             }
-            TaskAction::Task(_) | TaskAction::Coverage => PAGE,
+            TaskAction::Task(_) | TaskAction::Retire(..) | TaskAction::Coverage => PAGE,
         }
     }
 
@@ -237,6 +239,10 @@ impl TaskWork {
         let task = match &self.action {
             TaskAction::Task(task) => task,
             TaskAction::Policy(policy) => return self.retain(key, &**policy).await,
+            TaskAction::Retire(filter, name) => {
+                let retired = self.admin.retire(key, filter, name, &self.context).await?;
+                return Ok(Acted { changed: retired > 0, ..Acted::default() });
+            }
             TaskAction::Coverage => {
                 let is_uncovered = !self.admin.is_covered(key).await?;
                 return Ok(Acted { is_uncovered, ..Acted::default() });
@@ -248,6 +254,7 @@ impl TaskWork {
                 let created = self.admin.create(key, options, &self.context).await?;
                 Ok(Acted { changed: is_change(&created), ..Acted::default() })
             }
+            Task::Compare => self.compare(key).await,
             Task::Refold => {
                 let refolded = self.admin.refold(key, None, &self.context).await?;
                 Ok(Acted { changed: is_change(&refolded), ..Acted::default() })
@@ -262,6 +269,15 @@ impl TaskWork {
         }
     }
 
+    /// Retires the snapshots that differ from the events.
+    async fn compare(&self, key: &AggregateKey) -> Result<Acted, Error> {
+        let compared = self.admin.compare_with_events(key).await?;
+        let retired = self.admin.retire_different(key, &compared, &self.context).await?;
+        let mut rejected = compared.unreadable;
+        rejected.extend(compared.different.into_iter().map(Rejected::from));
+        Ok(Acted { changed: retired > 0, rejected, ..Acted::default() })
+    }
+
     async fn retain(&self, key: &AggregateKey, policy: &dyn Retention) -> Result<Acted, Error> {
         self.admin.apply_retention(key, policy, &self.context).await.map(Acted::from)
     }
@@ -272,7 +288,7 @@ impl TaskWork {
             TaskAction::Policy(policy) => Some(Arc::clone(policy)),
             TaskAction::Task(Task::Retention(rule)) => Some(policy(*rule)),
             TaskAction::Task(Task::Keep(policy)) => Some(Arc::new(policy.clone())),
-            TaskAction::Task(_) | TaskAction::Coverage => None,
+            TaskAction::Task(_) | TaskAction::Retire(..) | TaskAction::Coverage => None,
         }
     }
 }

@@ -58,6 +58,22 @@ pub trait SnapshotStoreExt: SnapshotStore {
         }
     }
 
+    /// Counts the items of all pages of a list. Lists them, so the cost grows with their number, but
+    /// holds only a page in memory.
+    ///
+    /// # Errors
+    /// The same errors as [`ListPages::next`].
+    fn count(&self, request: ListRequest<'_>) -> impl Future<Output = Result<u64, Error>> + Send {
+        async move {
+            let mut pages = self.list_pages(request);
+            let mut count = 0;
+            while let Some(page) = pages.next().await? {
+                count += page.len() as u64;
+            }
+            Ok(count)
+        }
+    }
+
     /// Returns the newest snapshot of a key, whatever its generation and whether or not it is
     /// retired. Returns `None` if the key has no snapshots.
     ///

@@ -165,12 +165,15 @@ async fn each_management_call_leaves_one_entry_with_its_outcome() {
     let admin = world.engine.admin();
     let by =
         |reason: &str| AdminContext::new("ada").reason(reason).idempotency_key("r-1").meta("{}");
-    for version in [5, 10, 15] {
+    // Each is a request of its own.
+    let create = |reason: &str, n: u64| by(reason).idempotency_key(format!("r-{n}"));
+    for (n, version) in [5, 10, 15].into_iter().enumerate() {
         let options = CreateOptions::new().at_version(version);
-        admin.create(&key, options, &by("month-end")).await.unwrap();
+        admin.create(&key, options, &create("month-end", n as u64 + 1)).await.unwrap();
     }
-    admin.create(&key, CreateOptions::new().at_version(99), &by("too far")).await.unwrap_err();
-    admin.create_many(&[(&key).into()], &by("all")).await.remove(0).unwrap();
+    let too_far = CreateOptions::new().at_version(99);
+    admin.create(&key, too_far, &create("too far", 4)).await.unwrap_err();
+    admin.create_many(&[(&key).into()], &create("all", 5)).await.remove(0).unwrap();
     admin.rebuild(&key, 10, &by("a wrong fold")).await.unwrap();
     admin.delete(&key, 5, &by("legal")).await.unwrap();
     admin.delete(&key, 10, &by("stale").expect_version(7)).await.unwrap_err();

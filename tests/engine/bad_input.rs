@@ -469,10 +469,13 @@ async fn a_header_that_lies_about_lengths_with_a_valid_checksum_is_a_miss() {
         })
         .await;
         let reject = miss(&world).await;
+        let is_open = expected.is_none();
         if let Some(expected) = expected {
             assert_eq!(reject, expected, "{field:?} of {value}");
         }
-        assert!(reject.is_corrupt(), "{reject}");
+        // The wrong bytes may look like something of a newer release.
+        let is_newer = is_open && matches!(reject, RejectReason::NeedsOther(_));
+        assert!(reject.is_corrupt() || is_newer, "{reject}");
     }
     // The lengths of tenant and kind.
     let world = tampered(|record| {

@@ -113,15 +113,6 @@ async fn retiring_or_rebuilding_what_differs_makes_the_loads_right() {
     }
 }
 
-/// The same events as in `World::grow`, but one.
-fn edited(world: &World, key: &AggregateKey, versions: u64, edited: u64) {
-    world.source.events.rewind(key, 0);
-    for version in 1..=versions {
-        let amount = i64::try_from(version).unwrap() + i64::from(version == edited) * 1_000;
-        world.source.append(key, version, Event::Deposited(amount));
-    }
-}
-
 async fn stored(world: &World, key: &AggregateKey, version: u64) -> (Record, SnapshotMeta) {
     let query = Query::latest(key, world.engine.generation()).at_most(version);
     let Lookup::Found(found) = world.store.get(query).await.unwrap() else { panic!("not there") };
@@ -154,7 +145,7 @@ async fn grown() -> (World, AggregateKey) {
 async fn an_edited_event_is_located_between_two_snapshots() {
     let (world, key) = grown().await;
     // Not the event that a load compares.
-    edited(&world, &key, 40, 27);
+    world.edit(&key, 40, 27);
     let found = world.engine.compare_with_events(&key).await.unwrap();
     let parts: Vec<_> = found.different.iter().map(|d| (d.equal_at, d.id.version)).collect();
     assert_eq!(parts, [(20, 30), (20, 40)], "{found}");
@@ -330,7 +321,7 @@ async fn after_a_safe_truncation_every_promised_load_is_right() {
 #[tokio::test]
 async fn nothing_may_be_deleted_while_a_snapshot_differs() {
     let (world, key) = grown().await;
-    edited(&world, &key, 40, 27);
+    world.edit(&key, 40, 27);
     let safe = world.engine.safe_to_truncate_below(&key, &TruncationRequest::new()).await.unwrap();
     assert_eq!((safe.below, safe.limit), (0, TruncationLimit::Different(30)));
     let none = world

@@ -31,6 +31,8 @@ mod clocks;
 mod compare_with_events;
 #[cfg(all(feature = "postcard", feature = "lz4"))]
 mod create_many;
+#[cfg(all(feature = "conformance", feature = "postcard"))]
+mod details;
 #[cfg(all(feature = "postcard", feature = "zstd"))]
 mod dictionaries;
 #[cfg(feature = "postcard")]
@@ -92,6 +94,8 @@ mod seals;
 mod size_trigger;
 #[cfg(feature = "conformance")]
 mod sizes;
+#[cfg(all(feature = "cache", feature = "conformance", feature = "postcard"))]
+mod spot_checks;
 #[cfg(feature = "conformance")]
 mod store_ext;
 #[cfg(feature = "postcard")]

@@ -11,7 +11,7 @@ use crate::support::{Account, Event, OldAccount, Op, Source, Store, World, at, k
 use async_trait::async_trait;
 use snapfold::engine::ReplayLoader;
 use snapfold::manager::{CreateOptions, CreateOutcome, Fetched, Origin};
-use snapfold::record::{Generation, RecordBuilder, RejectReason, SnapshotMeta};
+use snapfold::record::{Generation, RecordBuilder, RejectReason, SnapshotMeta, SnapshotSource};
 use snapfold::retention::{Action, Retention, keep_last, keep_within};
 use snapfold::store::{Deleted, Mark, MarkChange, PutOptions, Selection};
 use snapfold::{
@@ -392,7 +392,13 @@ async fn only_a_repair_replaces_a_snapshot() {
     let repaired = world.engine.rebuild(&key, 5).await.unwrap();
     assert!(repaired.replaced);
     assert_eq!(repaired.meta.version, 5);
-    assert_eq!(world.store.record(&key, 5).await, good);
+    let [repaired, good] = [world.store.record(&key, 5).await, good].map(|record| {
+        let header = record.verify().unwrap();
+        let payload = record.as_bytes()[header.header_bytes()..].to_vec();
+        (payload, header.digest, header.as_of, header.details().source)
+    });
+    assert_eq!((&repaired.0, repaired.1, repaired.2), (&good.0, good.1, good.2));
+    assert_eq!((repaired.3, good.3), (SnapshotSource::Rebuild, SnapshotSource::Manual));
     let loaded = world.load_checked(&key).await;
     assert_eq!(loaded.provenance.snapshot.unwrap().id.version, 5);
 

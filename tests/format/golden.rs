@@ -14,11 +14,14 @@ use snapfold::codec::{
     Bincode, Codec, CodecId, Compression, Json, MessagePack, Postcard, SealContext,
 };
 use snapfold::engine::EngineBuilder;
-use snapfold::manager::Origin;
-use snapfold::record::{Generation, Record, RecordBuilder};
+use snapfold::manager::{CreateOptions, Origin};
+use snapfold::record::{
+    ChangeSummary, Generation, Record, RecordBuilder, SnapshotDetails, SnapshotSource,
+};
 use snapfold::store::PutOptions;
 use snapfold::{
-    Aggregate, AggregateKey, MemoryEvents, MemoryStore, SnapshotEngine, SnapshotStore, Timestamp,
+    Aggregate, AggregateKey, MemoryEvents, MemoryStore, SnapshotEngine, SnapshotId, SnapshotStore,
+    Timestamp,
 };
 
 use crate::own_coding::NoCipher;
@@ -166,6 +169,44 @@ fn extensions_follow_the_key_in_the_order_of_their_tags() {
     assert_eq!(header.last_recorded_at, Timestamp::from_micros(999));
 }
 
+#[test]
+fn details_follow_the_time_of_the_last_event() {
+    let mut details = SnapshotDetails::default();
+    details.source = SnapshotSource::Import;
+    let generation = Generation { schema_version: 2, fingerprint: 0x0807_0605_0403_0201 };
+    details.predecessor = Some(SnapshotId { generation, version: 40 });
+    details.producer = Some("bank 1.4.2".into());
+    details.created_by = Some("ada".into());
+    details.idempotency_key = Some("r-1".into());
+    details.fields = vec![("from".into(), "registry".into()), ("n".into(), String::new())];
+    details.warnings = vec!["old".into(), "\u{ed}".into()];
+    let mut changes = ChangeSummary::default();
+    (changes.added, changes.changed, changes.removed) = (1, 300, 0);
+    changes.paths = vec!["lots[0]".into(), "name".into()];
+    details.changes = Some(changes);
+    let record = builder().origin("n").details(details.clone()).build(b"state").unwrap();
+    let read = golden("1-details.bin", &record);
+    assert_eq!(read, record);
+    let expected = b"\x03\x01\0n\x05\x01\0\x03\x06\x0a\0\x02\x02\x01\x02\x03\x04\x05\x06\x07\x08\
+        \x07\x0a\0bank 1.4.2\x08\x03\0ada\x09\x03\0r-1\x0a\x0d\0\x04fromregistry\x0a\x02\0\x01n\
+        \x0b\x03\0old\x0b\x02\0\xc3\xad\x0c\x11\0\x01\xac\x02\0\x07lots[0]\x04name";
+    let header = read.verify().unwrap();
+    let extensions = &read.as_bytes()[..header.header_bytes()];
+    assert_eq!(&extensions[extensions.len() - expected.len()..], expected);
+    assert_eq!(header.details(), details);
+
+    // In the same generation, the predecessor is only a distance.
+    let mut details = SnapshotDetails::default();
+    details.predecessor = Some(SnapshotId { generation: header.generation, version: 41 });
+    let record = builder().details(details.clone()).build(b"state").unwrap();
+    let header = record.verify().unwrap();
+    assert_eq!(
+        record.as_bytes()[..header.header_bytes()][header.header_bytes() - 4..],
+        [6, 1, 0, 1]
+    );
+    assert_eq!(header.details(), details);
+}
+
 /// Each golden record is found by an engine of today, and is the state that today's fold gives.
 async fn loads(name: &str, codec: impl Codec<Order> + Clone, compression: Compression) {
     loads_with(name, codec, compression, |builder| builder).await;
@@ -192,7 +233,9 @@ async fn loads_with(
 
     let fresh = MemoryStore::new();
     let writer = engine(&fresh);
-    writer.create(&key).await.unwrap();
+    // Says as little about itself as the golden one.
+    let options = CreateOptions::new().source(SnapshotSource::Trigger);
+    writer.create_with(&key, options).await.unwrap();
     let query = snapfold::store::Query::latest(&key, writer.generation());
     let written = fresh.get(query).await.unwrap().into_record().unwrap();
 

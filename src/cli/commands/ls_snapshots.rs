@@ -4,10 +4,12 @@ use serde_json::json;
 
 use super::keys::no_snapshots;
 use crate::cli::failure::{CliFailure, CliFinding};
-use crate::cli::output::{Grid, GridColumn, age, key_json, meta_json, minute, shown, size, tell};
+use crate::cli::output::{
+    Grid, GridColumn, age, count, key_json, meta_json, minute, shown, size, tell,
+};
 use crate::cli::session::CliSession;
 use crate::key::AggregateKey;
-use crate::record::{Generation, SnapshotMeta};
+use crate::record::{Generation, SnapshotMeta, SnapshotSource};
 use crate::store::{ListRequest, MarkKind, SnapshotStoreExt as _};
 
 pub(super) async fn ls_snapshots(
@@ -99,7 +101,8 @@ pub(super) fn letter(place: usize) -> String {
     }
 }
 
-/// Returns what is special about a snapshot: its compression, base, seal, marks and labels.
+/// Returns what is special about a snapshot: its compression, base, seal, marks, labels
+/// and where it came from.
 pub(super) fn notes(meta: &SnapshotMeta) -> String {
     let mut notes = vec![meta.compression.to_string()];
     notes.extend(meta.base.map(|base| format!("delta of {}", base.version)));
@@ -110,5 +113,13 @@ pub(super) fn notes(meta: &SnapshotMeta) -> String {
         MarkKind::Retirement => format!("retired by {}", shown(&mark.name)),
     }));
     notes.extend(meta.labels.iter().map(|label| format!("label {}", shown(label))));
+    let details = meta.details();
+    if details.source != SnapshotSource::Trigger {
+        notes.push(details.source.to_string());
+    }
+    notes.extend(details.producer.as_ref().map(|producer| format!("by {}", shown(producer))));
+    if !details.warnings.is_empty() {
+        notes.push(count(details.warnings.len() as u64, "warning", "warnings"));
+    }
     notes.join(", ")
 }

@@ -9,6 +9,7 @@ mod changes;
 mod check;
 mod check_aggregate;
 mod completions;
+mod deprecate;
 mod diff;
 mod explain;
 mod export;
@@ -53,6 +54,7 @@ pub(super) enum ToolCommand {
     Unpin(marks::UnpinArguments),
     Retire(marks::RetireArguments),
     Restore(marks::RestoreArguments),
+    Deprecate(deprecate::DeprecateArguments),
     Export(export::ExportArguments),
     Import(import::ImportArguments),
     Audit(audit::AuditArguments),
@@ -87,6 +89,7 @@ impl ToolCommand {
             Self::Unpin(arguments) => arguments.run(session).await,
             Self::Retire(arguments) => arguments.run(session).await,
             Self::Restore(arguments) => arguments.run(session).await,
+            Self::Deprecate(arguments) => arguments.run(session).await,
             Self::Export(arguments) => arguments.run(session).await,
             Self::Import(arguments) => arguments.run(session).await,
             Self::Audit(arguments) => arguments.run(session).await,

@@ -57,6 +57,9 @@ pub(crate) struct PruneArguments {
     /// Delete what the plan drops
     #[arg(long)]
     yes: bool,
+    /// Delete nothing, as without --yes
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
     /// Print one line per aggregate, without its snapshots
     #[arg(long)]
     summary: bool,

@@ -9,11 +9,6 @@ use crate::cli::failure::{CliFailure, CliFinding};
 use crate::cli::output::{Tone, count, key_json, shown, shown_key, snapshots_progress};
 use crate::cli::session::CliSession;
 use crate::manager::FoldComparison;
-use crate::mark::{Mark, MarkChange};
-use crate::store::Selection;
-
-/// The name of the retirements that `--retire` sets.
-const RETIREMENT: &str = "refold";
 
 /// Fold the events again, and compare each snapshot with the result
 ///
@@ -59,9 +54,7 @@ impl RefoldArguments {
                     continue;
                 }
                 if self.retire && !compared.is_clean() {
-                    let retirement = Mark::retirement(RETIREMENT, session.now);
-                    let (ids, set) = (compared.ids_that_differ(), MarkChange::Set(&retirement));
-                    admin.mark(&key, Selection::Ids(&ids), set, &context).await?;
+                    admin.retire_different(&key, &compared, &context).await?;
                 }
                 if session.json {
                     let document = json!({ "key": key_json(&key), "wrong": messages(&compared) });

@@ -12,7 +12,7 @@ use crate::cli::output::{
 use crate::cli::session::{CliSession, OpenStore};
 use crate::key::AggregateKey;
 use crate::manager::{Point, SnapshotAdmin};
-use crate::record::SnapshotMeta;
+use crate::record::{SnapshotDetails, SnapshotMeta};
 use crate::store::{Lookup, Query};
 use crate::timestamp::Timestamp;
 
@@ -180,7 +180,7 @@ fn fields(meta: &SnapshotMeta, now: Timestamp) -> Vec<(&'static str, String)> {
         ("as of", meta.as_of.to_string()),
         ("last recorded at", meta.last_recorded_at.to_string()),
         ("created at", format!("{} ({} ago)", meta.created_at, age(meta.created_at, now))),
-        ("created by", meta.origin.as_deref().map_or_else(|| "unknown".to_owned(), shown)),
+        ("origin", meta.origin.as_deref().map_or_else(|| "unknown".to_owned(), shown)),
         ("codec", meta.codec.to_string()),
         ("compression", meta.compression.to_string()),
         ("stored bytes", meta.stored_bytes.to_string()),
@@ -193,6 +193,7 @@ fn fields(meta: &SnapshotMeta, now: Timestamp) -> Vec<(&'static str, String)> {
     fields.extend(meta.dictionary.map(|id| ("dictionary", format!("{id:016x}"))));
     fields.extend(meta.seal_key.as_deref().map(|key| ("sealed with the key", shown(key))));
     fields.extend(meta.labels.iter().map(|label| ("label", shown(label))));
+    fields.extend(detail_fields(meta.details()));
     for mark in meta.marks.iter() {
         let mut text = format!("{} since {}", shown(&mark.name), mark.at);
         for (what, of) in [(" by ", &mark.actor), (": ", &mark.note)] {
@@ -203,6 +204,23 @@ fn fields(meta: &SnapshotMeta, now: Timestamp) -> Vec<(&'static str, String)> {
         }
         fields
             .push((if mark.kind == crate::store::MarkKind::Pin { "pin" } else { "retired" }, text));
+    }
+    fields
+}
+
+fn detail_fields(details: &SnapshotDetails) -> Vec<(&'static str, String)> {
+    let mut fields = vec![("source", details.source.to_string())];
+    fields.extend(details.created_by.as_deref().map(|actor| ("created by", shown(actor))));
+    fields.extend(details.producer.as_deref().map(|build| ("producer", shown(build))));
+    let predecessor = details.predecessor.map(|id| ("predecessor", id.version.to_string()));
+    fields.extend(predecessor);
+    fields.extend(details.idempotency_key.as_deref().map(|key| ("idempotency key", shown(key))));
+    let own = details.fields.iter();
+    fields.extend(own.map(|(name, value)| ("field", format!("{}: {}", shown(name), shown(value)))));
+    fields.extend(details.warnings.iter().map(|warning| ("warning", shown(warning))));
+    if let Some(changes) = &details.changes {
+        let paths: Vec<_> = changes.paths.iter().map(|path| shown(path)).collect();
+        fields.push(("changes", format!("{changes}: {}", paths.join(", "))));
     }
     fields
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::text::hex;
 use crate::key::AggregateKey;
-use crate::record::{Generation, SnapshotMeta};
+use crate::record::{Generation, SnapshotDetails, SnapshotMeta};
 use crate::store::{Mark, MarkKind};
 
 /// Returns a document in one line. Characters that terminals interpret are escaped.
@@ -64,7 +64,31 @@ pub(crate) fn meta_json(meta: &SnapshotMeta) -> Value {
         "base": meta.base.map(|base| base.version),
         "dictionary": meta.dictionary.map(|id| format!("{id:016x}")),
         "seal_key": meta.seal_key,
+        "details": details_json(meta.details()),
         "marks": meta.marks.iter().map(mark_json).collect::<Vec<_>>(),
+    })
+}
+
+fn details_json(details: &SnapshotDetails) -> Value {
+    let fields: Vec<_> = details
+        .fields
+        .iter()
+        .map(|(name, value)| json!({ "name": name, "value": value }))
+        .collect();
+    json!({
+        "source": details.source.to_string(),
+        "predecessor": details.predecessor.map(|id| id.version),
+        "producer": details.producer,
+        "created_by": details.created_by,
+        "idempotency_key": details.idempotency_key,
+        "fields": fields,
+        "warnings": details.warnings,
+        "changes": details.changes.as_ref().map(|changes| json!({
+            "added": changes.added,
+            "changed": changes.changed,
+            "removed": changes.removed,
+            "paths": changes.paths,
+        })),
     })
 }
 

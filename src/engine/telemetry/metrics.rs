@@ -36,6 +36,7 @@ use crate::manager::{CreateOutcome, Origin, Provenance};
 /// | `snapfold_retention_deleted_total` | counter | `kind` | snapshots deleted after background snapshots |
 /// | `snapfold_retention_deleted_bytes_total` | counter | `kind` | sizes of the deleted records |
 /// | `snapfold_retention_failures_total` | counter | `kind` | times that the retention policy could not be applied |
+/// | `snapfold_spot_checks_total` | counter | `kind`, `outcome`: `equal`, `different`, `failed` | comparisons of background snapshots with the events |
 /// | `snapfold_managed_total` | counter | `kind`, `action`, `outcome`: `ok`, `failed` | management calls for one aggregate |
 /// | `snapfold_managed_seconds` | histogram | `kind`, `action` | durations of these calls |
 /// | `snapfold_ledger_failures_total` | counter | | writes to the ledger that failed |
@@ -90,6 +91,11 @@ impl Observer for Metrics {
                 counter!("snapfold_retention_failures_total", "kind" => own(key.kind()))
                     .increment(1);
             }
+            Observation::SpotChecked { key, comparison } => {
+                let outcome = if comparison.is_clean() { "equal" } else { "different" };
+                spot_checked(key.kind(), outcome);
+            }
+            Observation::SpotCheckFailed { key, .. } => spot_checked(key.kind(), "failed"),
             Observation::Managed { action, key: Some(key), outcome, took, .. } => {
                 let action = action.split(' ').next().unwrap_or_default();
                 let (kind, outcome) = match outcome {
@@ -111,6 +117,10 @@ impl Observer for Metrics {
             }
         }
     }
+}
+
+fn spot_checked(kind: &str, outcome: &'static str) {
+    counter!("snapfold_spot_checks_total", "kind" => own(kind), "outcome" => outcome).increment(1);
 }
 
 /// Returns the label `kind` for a request that failed. Callers may pass keys of arbitrary kinds,

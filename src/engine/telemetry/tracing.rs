@@ -65,10 +65,15 @@ impl Observer for Tracing {
             Observation::LoadFailed { key, .. } => emit!(error, key, observation),
             Observation::SaveFailed { key, .. }
             | Observation::SaveDropped { key, .. }
-            | Observation::RetentionFailed { key, .. } => emit!(warn, key, observation),
+            | Observation::RetentionFailed { key, .. }
+            | Observation::SpotCheckFailed { key, .. } => emit!(warn, key, observation),
             Observation::Saved { key, .. } | Observation::Retained { key, .. } => {
                 emit!(debug, key, observation);
             }
+            Observation::SpotChecked { key, comparison } if comparison.is_clean() => {
+                emit!(debug, key, observation);
+            }
+            Observation::SpotChecked { key, .. } => emit!(error, key, observation),
             Observation::Managed { key: Some(key), outcome: AuditOutcome::Ok, .. } => {
                 emit!(info, key, observation);
             }

@@ -141,7 +141,9 @@ async fn a_changed_header_never_leads_to_another_state() {
     let (world, key) = stored(&NoCipher::new("k1")).await;
     let record = world.store.record(&key, 3).await;
     let fields = RecordBytes::of(record.as_bytes()).unwrap();
-    let extensions = fields.get(Field::Extensions).to_vec();
+    let extensions = fields.get(Field::Extensions);
+    // Nobody depends on what led to the snapshot.
+    let extensions = extensions.strip_prefix(&[0x05, 1, 0, 1]).unwrap().to_vec();
     // Tag, length, length before sealing, id of the key.
     let expected = [&[0x83, 6, 0][..], &extensions[3..7], b"k1"].concat();
     assert_eq!(extensions, expected);

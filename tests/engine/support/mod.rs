@@ -54,6 +54,15 @@ impl World {
         self.source.grow(key, version);
     }
 
+    /// Replaces the events by those that [`grow`](Self::grow) appends, except that one differs.
+    pub fn edit(&self, key: &AggregateKey, versions: u64, edited: u64) {
+        self.source.events.rewind(key, 0);
+        for version in 1..=versions {
+            let amount = i64::try_from(version).unwrap() + i64::from(version == edited) * 1_000;
+            self.source.append(key, version, Event::Deposited(amount));
+        }
+    }
+
     /// Takes snapshots at these versions.
     pub async fn snapshots_at(&self, key: &AggregateKey, versions: &[u64]) {
         for version in versions {

@@ -15,6 +15,8 @@ pub struct Source {
     pub events: MemoryEvents<Event>,
     /// Before a read begins.
     pub gate: Gate,
+    /// Before a read of the first event.
+    pub start_gate: Gate,
     /// At each await point: before and after a read, before head and floor.
     pub yields: Yields,
     reads: Arc<AtomicUsize>,
@@ -25,6 +27,8 @@ pub struct Source {
 enum Fault {
     /// Fails after so many events of the range.
     Failing(usize),
+    /// Fails if the first event is asked for.
+    FailingAtFirst,
     /// Pushes events with just these versions, whatever the range is.
     Yielding(Vec<u64>),
 }
@@ -57,6 +61,11 @@ impl Source {
         *self.fault.lock().unwrap() = Some(Fault::Failing(events));
     }
 
+    /// From now on reads of the first event fail.
+    pub fn fail_at_first(&self) {
+        *self.fault.lock().unwrap() = Some(Fault::FailingAtFirst);
+    }
+
     /// From now on reads push events with these versions.
     pub fn yield_versions(&self, versions: &[u64]) {
         *self.fault.lock().unwrap() = Some(Fault::Yielding(versions.to_vec()));
@@ -82,10 +91,16 @@ impl EventSource<Account> for Source {
     ) -> Result<(), BoxError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
         self.gate.pass().await;
+        if range.after == 0 {
+            self.start_gate.pass().await;
+        }
         self.yields.pass().await;
         let fault = self.fault.lock().unwrap().clone();
         match fault {
-            None => self.events.read(key, range, replay).await?,
+            Some(Fault::FailingAtFirst) if range.after == 0 => {
+                return Err("the archive is down".into());
+            }
+            None | Some(Fault::FailingAtFirst) => self.events.read(key, range, replay).await?,
             Some(Fault::Failing(events)) => {
                 for version in (range.after + 1..).take(events) {
                     let event = Event::Deposited(1);
