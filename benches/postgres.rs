@@ -255,7 +255,7 @@ fn take_turns(name: &str, ways: &[(&str, &dyn Fn(u32))]) {
 }
 
 fn load<const N: usize>(c: &mut Criterion, bench: &Bench, name: &str) {
-    bench.run("TRUNCATE snapfold_snapshots; TRUNCATE hand_snapshots");
+    bench.run("SET session_replication_role = replica; TRUNCATE snapfold_snapshots; RESET session_replication_role; TRUNCATE hand_snapshots");
     load_through::<N>(c, bench, &bench.options, &format!("load/{name}"));
     let tcp = bench.cluster.tcp_url().parse().unwrap();
     load_through::<N>(c, bench, &tcp, &format!("load_tcp/{name}"));
@@ -399,7 +399,7 @@ async fn many_by_hand(pool: &PgPool, ids: &[String]) -> HashMap<String, Account<
 
 /// 100 aggregates, each with a snapshot and 50 events after it: one after the other, and together.
 fn load_many(c: &mut Criterion, bench: &Bench) {
-    bench.run("TRUNCATE snapfold_snapshots; TRUNCATE hand_snapshots");
+    bench.run("SET session_replication_role = replica; TRUNCATE snapfold_snapshots; RESET session_replication_role; TRUNCATE hand_snapshots");
     let rt = &bench.rt;
     let keys: Vec<_> =
         (1..=100).map(|n| AggregateKey::new("account", &format!("o{n}")).unwrap()).collect();
@@ -630,7 +630,7 @@ fn puts(c: &mut Criterion) {
 }
 
 /// 200,000 aggregates with five snapshots each.
-const POPULATE: &str = "TRUNCATE snapfold_snapshots; INSERT INTO snapfold_snapshots (tenant, kind, \
+const POPULATE: &str = "SET session_replication_role = replica; TRUNCATE snapfold_snapshots; RESET session_replication_role; INSERT INTO snapfold_snapshots (tenant, kind, \
     id, schema_version, fingerprint, version, as_of, created_at, raw_bytes, codec, header, \
     payload) SELECT '', 'account', a::text, 1, 0, v * 100, 0, 0, 200, 1, \
     decode(repeat('07', 90), 'hex'), decode(repeat('07', 200), 'hex') \

@@ -66,7 +66,8 @@ pub fn sweeps(c: &mut Criterion) {
                     let mut spent = Duration::ZERO;
                     for _ in 0..iterations {
                         bench.run(
-                            "TRUNCATE snapfold_snapshots; \
+                            "SET session_replication_role = replica; TRUNCATE snapfold_snapshots; \
+                             RESET session_replication_role; \
                              INSERT INTO snapfold_snapshots SELECT * FROM kept; \
                              ANALYZE snapfold_snapshots; CHECKPOINT",
                         );

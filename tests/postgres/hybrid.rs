@@ -165,7 +165,7 @@ async fn every_fused_load_equals_a_full_replay() {
         match random(&mut seed, 5) {
             0 => world
                 .db
-                .run(&format!(
+                .tamper(&format!(
                     "UPDATE {{schema}}.snapfold_snapshots SET payload = '\\x00' WHERE version = {} \
                  AND id LIKE 'a{round}''%'",
                     random(&mut seed, 12)
@@ -337,14 +337,14 @@ async fn what_a_fused_load_rejects_it_names_and_replaces_like_any_other_load() {
     ] {
         world.db.run("DROP TABLE IF EXISTS {schema}.kept; CREATE TABLE {schema}.kept AS SELECT * FROM {schema}.snapfold_snapshots").await;
         let sql = format!("UPDATE {{schema}}.snapfold_snapshots SET {damage} WHERE version = 9");
-        world.db.run(&sql).await;
+        world.db.tamper(&sql).await;
         let plain = world.builder().build().unwrap().load(&account).await.unwrap();
         let hybrid = engine.load(&account).await.unwrap();
         assert_eq!(hybrid.state, expected.state);
         assert_eq!(hybrid.provenance.rejected, plain.provenance.rejected, "{damage}{repair}");
         assert_eq!(hybrid.provenance.rejected.len(), 1);
         assert_eq!(hybrid.provenance.snapshot.map(|used| used.id.version), from);
-        world.db.run("TRUNCATE {schema}.snapfold_snapshots; INSERT INTO {schema}.snapfold_snapshots SELECT * FROM {schema}.kept").await;
+        world.db.tamper("TRUNCATE {schema}.snapfold_snapshots; INSERT INTO {schema}.snapfold_snapshots SELECT * FROM {schema}.kept").await;
     }
     // The events below the newest snapshot are truncated: the hybrid tail begins with the event at
     // the snapshot's version, and when that is gone too, the floor decides.

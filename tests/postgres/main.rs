@@ -17,6 +17,7 @@ mod events;
 mod faults;
 #[cfg(all(feature = "memory", feature = "postcard"))]
 mod hybrid;
+mod immutable;
 #[cfg(feature = "conformance")]
 mod ledger;
 #[cfg(feature = "conformance")]

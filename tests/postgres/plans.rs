@@ -6,7 +6,7 @@
 use std::sync::{Mutex, OnceLock};
 
 use crate::support::account::{Account, decode, key};
-use crate::support::{Cluster, TestDb};
+use crate::support::{Cluster, FREE, GUARDED, TestDb};
 use snapfold::events::HybridSource;
 use snapfold::postgres::{EventTable, PostgresEvents, PostgresOptions, PostgresStore};
 use snapfold::record::{Generation, RecordBuilder};
@@ -135,7 +135,8 @@ async fn a_page_of_keys_costs_the_same_however_many_snapshots_there_are() {
 #[tokio::test]
 async fn keys_of_a_short_time_are_found_by_the_index_and_those_of_a_long_one_are_not() {
     let world = World::new(1).await;
-    let fill = "TRUNCATE {schema}.snapfold_snapshots; \
+    let fill = "SET session_replication_role = replica; \
+         TRUNCATE {schema}.snapfold_snapshots; RESET session_replication_role; \
          INSERT INTO {schema}.snapfold_snapshots (tenant, kind, id, schema_version, \
            fingerprint, version, as_of, created_at, raw_bytes, codec, header, payload) \
          SELECT '', 'account', md5(v::text), 1, -9223372036854775808, 1, 0, v::int8 * 1000000, \
@@ -197,7 +198,7 @@ async fn a_snapshot_is_found_in_a_few_pages_however_many_there_are() {
 /// One snapshot of each second, from version 1 on, `disordered` or not.
 async fn history(world: &World, versions: i64, disordered: bool) {
     let fill = format!(
-        "TRUNCATE {{schema}}.snapfold_snapshots; \
+        "{FREE} TRUNCATE {{schema}}.snapfold_snapshots; {GUARDED} \
          INSERT INTO {{schema}}.snapfold_snapshots (tenant, kind, id, schema_version, \
            fingerprint, version, as_of, created_at, raw_bytes, codec, header, payload, \
            disordered) \
@@ -324,7 +325,7 @@ async fn a_migration_marks_what_was_stored_out_of_order() {
     history(&world, 100, false).await;
     world
         .db
-        .run("UPDATE {schema}.snapfold_snapshots SET as_of = 0 WHERE version = 50 AND id = 'a'")
+        .tamper("UPDATE {schema}.snapfold_snapshots SET as_of = 0 WHERE version = 50 AND id = 'a'")
         .await;
     migrations.run_to(2).await.unwrap();
     migrations.run().await.unwrap();
@@ -347,7 +348,8 @@ async fn marks_and_deletes_of_ids_cost_the_same_however_many_snapshots_there_are
         history(&world, versions, false).await;
         // Chains of 16, each on a snapshot that is no delta.
         let base = "SET base = version - 1 WHERE version % 16 <> 1";
-        world.run(&format!("UPDATE {{schema}}.snapfold_snapshots {base}")).await;
+        let update = format!("{FREE} UPDATE {{schema}}.snapfold_snapshots {base}; {GUARDED}");
+        world.run(&update).await;
         world.run("VACUUM {schema}.snapfold_snapshots").await;
         for analyzed in [false, true] {
             if analyzed {

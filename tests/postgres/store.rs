@@ -307,7 +307,7 @@ async fn a_stored_snapshot_of_an_equal_state_is_identical_whatever_its_bytes() {
         assert_eq!(outcomes.unwrap(), [PutOutcome::Existing { identical }; 2]);
     }
     // A record that does not verify proves nothing.
-    db.run("UPDATE {schema}.snapfold_snapshots SET payload = 'xx'").await;
+    db.tamper("UPDATE {schema}.snapfold_snapshots SET payload = 'xx'").await;
     let outcomes = store.put(vec![with(b"ba", Some(1))], PutOptions::default()).await.unwrap();
     assert_eq!(outcomes, [PutOutcome::Existing { identical: false }]);
     db.close().await;
@@ -427,7 +427,7 @@ async fn a_damaged_row_is_found_as_it_is_and_left_out_of_lists() {
     let store = store(&db).await;
     let records = (1..=8).map(|v| record(&key("a"), v, b"state")).collect();
     store.put(records, PutOptions::default()).await.unwrap();
-    db.run("UPDATE {schema}.snapfold_snapshots SET header = '\\x00' WHERE version > 2").await;
+    db.tamper("UPDATE {schema}.snapfold_snapshots SET header = '\\x00' WHERE version > 2").await;
     let found = store.get(Query::latest(&key("a"), GENERATION)).await.unwrap();
     assert_eq!(found.into_record().unwrap().as_bytes(), b"\0state");
     // Pages of damaged headers are passed over: none is empty with a continuation.
@@ -494,6 +494,8 @@ async fn migrations_run_forward_and_back_from_many_nodes_at_once() {
     }
     let left = "SELECT count(*) FROM pg_class WHERE relnamespace = '{schema}'::regnamespace";
     assert_eq!(db.number(left).await, 0, "nothing is left");
+    let left = "SELECT count(*) FROM pg_proc WHERE pronamespace = '{schema}'::regnamespace";
+    assert_eq!(db.number(left).await, 0, "no function is left");
     for target in 1..=PostgresMigrations::LATEST {
         migrations.run_to(target).await.unwrap();
     }

@@ -7,6 +7,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 
 use super::connection::{CallFailure, Connections, Operation, Session};
 use super::error::{StatementEffect, code};
+use super::immutable;
 use super::names::{Names, literal};
 use super::row_security::{Secure, TenantBinding};
 use super::script::{lock, run};
@@ -28,6 +29,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { up: times_up, down: times_down },
     Migration { up: marks_up, down: marks_down },
     Migration { up: created_up, down: created_down },
+    Migration { up: immutable::up, down: immutable::down },
 ];
 
 /// Creates, updates and removes the tables of a [`PostgresStore`](super::PostgresStore).
@@ -43,7 +45,7 @@ pub struct PostgresMigrations {
 
 impl PostgresMigrations {
     /// The number of the newest migration in this release.
-    pub const LATEST: u32 = 5;
+    pub const LATEST: u32 = 6;
 
     pub(super) fn new(connections: Connections, names: Names) -> Self {
         Self { connections, names }

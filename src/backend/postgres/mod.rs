@@ -17,6 +17,7 @@ mod fetched;
 mod get_many;
 mod hybrid;
 mod hybrid_many;
+mod immutable;
 mod key_text;
 mod key_type;
 mod keys;

@@ -17,6 +17,8 @@ pub(super) struct Names {
     pub(super) audit: String,
     /// A function, without its parentheses.
     pub(super) append_only: String,
+    /// A function, without its parentheses.
+    pub(super) immutable: String,
     /// The index by time, without its schema.
     pub(super) by_time: String,
     /// The index of deltas by their bases, without its schema.
@@ -47,6 +49,7 @@ impl Names {
             daily: name("_daily")?,
             audit: name("_audit")?,
             append_only: name("_append_only")?,
+            immutable: name("_immutable")?,
             by_time: quote("index", &format!("{table}_by_time"), 0)?,
             by_base: quote("index", &format!("{table}_by_base"), 0)?,
             by_created: quote("index", &format!("{table}_by_created"), 0)?,

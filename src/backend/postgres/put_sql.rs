@@ -1,5 +1,6 @@
 //! The statements of a `put`.
 
+use super::immutable::replaces;
 use super::names::Names;
 use super::statement::{Statement, select};
 
@@ -90,12 +91,13 @@ pub(super) fn replace(names: &Names) -> Statement {
                  created_at = EXCLUDED.created_at, codec = EXCLUDED.codec, \
                  raw_bytes = EXCLUDED.raw_bytes, base = EXCLUDED.base, \
                  header = EXCLUDED.header, payload = EXCLUDED.payload, \
-                 disordered = EXCLUDED.disordered, {}, {} \
+                 disordered = EXCLUDED.disordered, {}, {}, {} \
                WHERE s.pins IS NULL OR NOT $17::bool RETURNING {PRIMARY_KEY}), \
              o AS MATERIALIZED (SELECT i.*, ({PRIMARY_KEY}) NOT IN \
                (SELECT {PRIMARY_KEY} FROM n) AS stays FROM i) \
              {}",
             input(guard, 18),
+            replaces("s"),
             merged("pins"),
             merged("retirements"),
             select(guard, &taken, "")

@@ -4,6 +4,7 @@ use sqlx::Row;
 
 use super::connection::{CallFailure, Operation, Session};
 use super::error::{StatementEffect, damaged};
+use super::immutable::replaces;
 use super::names::Names;
 use super::put::{PutRow, bind, item};
 use super::put_sql::{PRIMARY_KEY, input};
@@ -21,6 +22,7 @@ pub(super) fn statement(names: &Names) -> Statement {
     let is_expected = "t.header = ($15::bytea[])[i.place::int4]";
     let columns = ["created_at", "codec", "raw_bytes", "base", "header", "payload"];
     let set = columns.map(|column| format!("{column} = i.{column}")).join(", ");
+    let replaces = replaces("t");
     let own = PRIMARY_KEY.split(", ").map(|part| format!("t.{part} = i.{part}"));
     let own = own.collect::<Vec<_>>().join(" AND ");
     Statement::new(|guard| {
@@ -28,7 +30,7 @@ pub(super) fn statement(names: &Names) -> Statement {
             "WITH {}, \
              l AS MATERIALIZED (SELECT i.place FROM i JOIN {snapshots} AS t ON {own} \
                WHERE {is_expected} ORDER BY i.place FOR UPDATE OF t), \
-             n AS (UPDATE {snapshots} AS t SET {set} FROM i JOIN l USING (place) \
+             n AS (UPDATE {snapshots} AS t SET {set}, {replaces} FROM i JOIN l USING (place) \
                WHERE {own} AND {is_expected} RETURNING i.place) \
              {}",
             input(guard, 16),

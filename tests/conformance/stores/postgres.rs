@@ -52,7 +52,8 @@ impl Schema {
     async fn flip(&self, column: &str, at: &str, key: &AggregateKey, id: SnapshotId) -> bool {
         let sql = format!(
             "UPDATE {}.snapfold_snapshots SET {column} = \
-             set_byte({column}, {at}, get_byte({column}, {at}) # 4) \
+             set_byte({column}, {at}, get_byte({column}, {at}) # 4), \
+             replacements = replacements + 1 \
              WHERE tenant = $1 AND kind = $2 AND id = $3 AND version = $4 AND schema_version = $5",
             self.db.schema
         );
