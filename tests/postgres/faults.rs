@@ -542,7 +542,8 @@ async fn a_statement_prepared_before_a_migration_is_prepared_again() {
     store.put(batch(&key("a")), PutOptions::default()).await.unwrap();
     assert!(is_there(&store, &key("a")).await);
     db.run(
-        "DROP TRIGGER immutable ON {schema}.snapfold_snapshots; \
+        "DROP VIEW {schema}.snapfold_snapshots_view; \
+         DROP TRIGGER immutable ON {schema}.snapfold_snapshots; \
          ALTER TABLE {schema}.snapfold_snapshots RENAME COLUMN payload TO was; \
          ALTER TABLE {schema}.snapfold_snapshots ADD COLUMN payload bytea; \
          UPDATE {schema}.snapfold_snapshots SET payload = was; \

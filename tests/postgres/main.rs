@@ -39,3 +39,5 @@ mod scheduler;
 mod store;
 #[allow(dead_code, reason = "some of it is for the bench")]
 mod support;
+#[cfg(all(feature = "conformance", feature = "lz4"))]
+mod views;

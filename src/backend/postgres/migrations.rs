@@ -11,6 +11,7 @@ use super::immutable;
 use super::names::{Names, literal};
 use super::row_security::{Secure, TenantBinding};
 use super::script::{lock, run};
+use super::views;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::mark::Marks;
 
@@ -30,6 +31,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { up: marks_up, down: marks_down },
     Migration { up: created_up, down: created_down },
     Migration { up: immutable::up, down: immutable::down },
+    Migration { up: views::up, down: views::down },
 ];
 
 /// Creates, updates and removes the tables of a [`PostgresStore`](super::PostgresStore).
@@ -45,7 +47,7 @@ pub struct PostgresMigrations {
 
 impl PostgresMigrations {
     /// The number of the newest migration in this release.
-    pub const LATEST: u32 = 6;
+    pub const LATEST: u32 = 7;
 
     pub(super) fn new(connections: Connections, names: Names) -> Self {
         Self { connections, names }

@@ -40,6 +40,7 @@ mod statement;
 mod store;
 mod tail;
 mod version;
+mod views;
 
 pub use event_row::EventRow;
 pub use event_table::EventTable;

@@ -19,6 +19,14 @@ pub(super) struct Names {
     pub(super) append_only: String,
     /// A function, without its parentheses.
     pub(super) immutable: String,
+    /// Functions, without their parentheses.
+    pub(super) is_plain: String,
+    pub(super) to_json: String,
+    pub(super) view: String,
+    pub(super) audit_view: String,
+    /// Indexes of the audit trails, without their schema.
+    pub(super) by_actor: String,
+    pub(super) by_at: String,
     /// The index by time, without its schema.
     pub(super) by_time: String,
     /// The index of deltas by their bases, without its schema.
@@ -50,6 +58,12 @@ impl Names {
             audit: name("_audit")?,
             append_only: name("_append_only")?,
             immutable: name("_immutable")?,
+            is_plain: name("_is_plain")?,
+            to_json: name("_to_json")?,
+            view: name("_view")?,
+            audit_view: name("_audit_view")?,
+            by_actor: quote("index", &format!("{table}_audit_actor"), 0)?,
+            by_at: quote("index", &format!("{table}_audit_at"), 0)?,
             by_time: quote("index", &format!("{table}_by_time"), 0)?,
             by_base: quote("index", &format!("{table}_by_base"), 0)?,
             by_created: quote("index", &format!("{table}_by_created"), 0)?,
