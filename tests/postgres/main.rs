@@ -39,5 +39,7 @@ mod scheduler;
 mod store;
 #[allow(dead_code, reason = "some of it is for the bench")]
 mod support;
+#[cfg(feature = "conformance")]
+mod unsealed;
 #[cfg(all(feature = "conformance", feature = "lz4"))]
 mod views;

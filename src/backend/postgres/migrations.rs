@@ -11,7 +11,7 @@ use super::immutable;
 use super::names::{Names, literal};
 use super::row_security::{Secure, TenantBinding};
 use super::script::{lock, run};
-use super::views;
+use super::{unsealed, views};
 use crate::error::{Error, ErrorKind, Retry};
 use crate::mark::Marks;
 
@@ -32,7 +32,11 @@ const MIGRATIONS: &[Migration] = &[
     Migration { up: created_up, down: created_down },
     Migration { up: immutable::up, down: immutable::down },
     Migration { up: views::up, down: views::down },
+    Migration { up: unsealed::up, down: unsealed::down },
 ];
+
+/// The number of the migration that adds unsealed audit entries.
+const UNSEALED: u32 = 8;
 
 /// Creates, updates and removes the tables of a [`PostgresStore`](super::PostgresStore).
 ///
@@ -47,7 +51,7 @@ pub struct PostgresMigrations {
 
 impl PostgresMigrations {
     /// The number of the newest migration in this release.
-    pub const LATEST: u32 = 7;
+    pub const LATEST: u32 = 8;
 
     pub(super) fn new(connections: Connections, names: Names) -> Self {
         Self { connections, names }
@@ -169,7 +173,7 @@ impl Operation for Migrate<'_> {
     async fn run(&mut self, session: &mut Session<'_>) -> Result<u32, CallFailure> {
         let mut transaction = session.connection.begin().await?;
         let names = self.names;
-        lock(&mut transaction, names, self.lock_timeout).await?;
+        lock(&mut transaction, names.lock, self.lock_timeout).await?;
         let before = current(&mut transaction, names).await?;
         if before > PostgresMigrations::LATEST {
             return Err(too_new(before).into());
@@ -185,6 +189,9 @@ impl Operation for Migrate<'_> {
                 run(&mut transaction, &format!("{record}{}", (step.up)(names))).await?;
             }
         } else {
+            if (1..UNSEALED).contains(&self.target) && before >= UNSEALED {
+                run(&mut transaction, &unsealed::check_empty(names)).await?;
+            }
             let steps: Vec<_> =
                 steps.filter(|(n, _)| (self.target + 1..=before).contains(n)).collect();
             for (number, step) in steps.into_iter().rev() {

@@ -39,6 +39,7 @@ mod script;
 mod statement;
 mod store;
 mod tail;
+mod unsealed;
 mod version;
 mod views;
 

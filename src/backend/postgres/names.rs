@@ -19,7 +19,10 @@ pub(super) struct Names {
     pub(super) append_only: String,
     /// A function, without its parentheses.
     pub(super) immutable: String,
+    /// Audit entries that are not in a chain yet.
+    pub(super) unsealed: String,
     /// Functions, without their parentheses.
+    pub(super) moves_only: String,
     pub(super) is_plain: String,
     pub(super) to_json: String,
     pub(super) view: String,
@@ -27,6 +30,7 @@ pub(super) struct Names {
     /// Indexes of the audit trails, without their schema.
     pub(super) by_actor: String,
     pub(super) by_at: String,
+    pub(super) by_place: String,
     /// The index by time, without its schema.
     pub(super) by_time: String,
     /// The index of deltas by their bases, without its schema.
@@ -58,6 +62,8 @@ impl Names {
             audit: name("_audit")?,
             append_only: name("_append_only")?,
             immutable: name("_immutable")?,
+            unsealed: name("_unsealed")?,
+            moves_only: name("_moves_only")?,
             is_plain: name("_is_plain")?,
             to_json: name("_to_json")?,
             view: name("_view")?,
@@ -67,10 +73,16 @@ impl Names {
             by_time: quote("index", &format!("{table}_by_time"), 0)?,
             by_base: quote("index", &format!("{table}_by_base"), 0)?,
             by_created: quote("index", &format!("{table}_by_created"), 0)?,
+            by_place: quote("index", &format!("{table}_audit_place"), 0)?,
             marks_limit: format!("{table}_marks"),
             schema: quoted_schema,
             snapshots,
         })
+    }
+
+    /// Returns the number of the lock of whoever seals the audit trail of `tenant`.
+    pub(super) fn seal_lock(&self, tenant: &str) -> i64 {
+        fnv1a(format!("{}\0seal\0{tenant}", self.snapshots).as_bytes())
     }
 }
 

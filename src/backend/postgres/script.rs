@@ -4,17 +4,16 @@ use sqlx::postgres::{PgConnection, PgTransaction};
 use sqlx::{AssertSqlSafe, Executor};
 
 use super::connection::CallFailure;
-use super::names::Names;
 
-/// Allows only one transaction of this installation at a time to continue.
+/// Allows only one transaction at a time with the same `lock` to continue.
 pub(super) async fn lock(
     transaction: &mut PgTransaction<'_>,
-    names: &Names,
+    lock: i64,
     timeout: std::time::Duration,
 ) -> Result<(), CallFailure> {
     let millis = timeout.as_millis().clamp(1, 2_000_000_000);
     run(transaction, &format!("SET LOCAL lock_timeout = {millis}")).await?;
-    run(transaction, &format!("SELECT pg_advisory_xact_lock({})", names.lock)).await
+    run(transaction, &format!("SELECT pg_advisory_xact_lock({lock})")).await
 }
 
 /// Runs a list of statements, whatever they return.

@@ -98,7 +98,7 @@ pub(super) fn up(names: &Names) -> String {
          CREATE INDEX {by_actor} ON {audit} (tenant, left(actor, {ACTOR_CHARACTERS}), at);
          CREATE INDEX {by_at} ON {audit} (tenant, at);",
         snapshots_view(names),
-        audit_view(names),
+        audit_view(names, None),
     )
 }
 
@@ -141,15 +141,23 @@ fn snapshots_view(names: &Names) -> String {
     )
 }
 
-fn audit_view(names: &Names) -> String {
+/// Creates or replaces the view of the audit trails, with the entries of `unsealed`.
+pub(super) fn audit_view(names: &Names, unsealed: Option<&String>) -> String {
     let Names { audit, audit_view, to_json, .. } = names;
     let at = instant("at");
+    let select = |sequence: &str, table: &str| {
+        format!(
+            "SELECT tenant, {sequence} AS sequence, {at} AS at, actor, action, kind, id, version, \
+               reason, meta, {to_json}(convert_to(meta, 'UTF8')) AS meta_json, idempotency, \
+               coalesce(failed, 'ok') AS outcome, failure FROM {table}"
+        )
+    };
+    let sealed = select("sequence", audit);
+    let unsealed = unsealed
+        .map_or_else(String::new, |table| format!("UNION ALL {}", select("NULL::bigint", table)));
     format!(
-        "CREATE VIEW {audit_view} WITH (security_invoker = true) AS SELECT
-           tenant, sequence, {at} AS at, actor, action, kind, id, version, reason, meta,
-           {to_json}(convert_to(meta, 'UTF8')) AS meta_json,
-           idempotency, coalesce(failed, 'ok') AS outcome, failure
-         FROM {audit};
+        "CREATE OR REPLACE VIEW {audit_view} WITH (security_invoker = true) AS
+           {sealed} {unsealed};
          COMMENT ON VIEW {audit_view} IS
            'Audit trails to read. The hash chain is not verified: use snapfold for that.';"
     )

@@ -1,7 +1,7 @@
 //! [`Call`]: a statement of the ledger with its parameters, and the decoding of its rows.
 
 use sqlx::Row;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgConnection, PgRow};
 
 use crate::backend::postgres::connection::{CallFailure, Operation, Session};
 use crate::backend::postgres::error::{self, StatementEffect};
@@ -54,7 +54,8 @@ impl<'q> Call<'q> {
         Self { statement, bind: Box::new(move |query| bind(query).bind(guard)) }
     }
 
-    async fn rows(&self, session: &mut Session<'_>) -> Result<Vec<PgRow>, CallFailure> {
+    /// Runs the statement, and returns its rows.
+    pub(super) async fn rows(&self, session: &mut Session<'_>) -> Result<Vec<PgRow>, CallFailure> {
         self.statement.all((self.bind)(self.statement.query(session)), session).await
     }
 }
@@ -94,6 +95,14 @@ impl PostgresStore {
 
     pub(super) async fn change(&self, call: Call<'_>) -> Result<Vec<PgRow>, Error> {
         self.connections().run(&mut LedgerChange(call)).await
+    }
+
+    pub(super) async fn change_in(
+        &self,
+        connection: &mut PgConnection,
+        call: Call<'_>,
+    ) -> Result<Vec<PgRow>, Error> {
+        self.connections().run_on(connection, &mut LedgerChange(call)).await
     }
 }
 

@@ -1,7 +1,10 @@
 //! Schedules, statistics and the audit trail in PostgreSQL.
 
 mod call;
+mod columns;
+mod rows;
 mod schedules;
+mod sealer;
 mod statistics;
 mod trail;
 
