@@ -10,6 +10,7 @@ mod builder_readers;
 mod builder_saves;
 mod cache;
 mod capture;
+mod capture_through;
 mod captured;
 mod compare_fold;
 mod core;

@@ -140,13 +140,14 @@ fn the_stores_of_other_features_are_exported_and_cross_threads() {
         Problem, RepairReport, SegmentInfo, Verification, ZeroAhead,
     };
     use snapfold::postgres::{
-        EventRow, EventTable, PostgresEvents, PostgresHybrid, PostgresMigrations, PostgresOptions,
-        PostgresStore, PruneProgress, TenantBinding,
+        EventRow, EventTable, PostgresEvents, PostgresEventsWithin, PostgresHybrid,
+        PostgresMigrations, PostgresOptions, PostgresStore, PruneProgress, TenantBinding,
     };
     crosses_threads::<(FileStore, FileStoreConfig, FileStoreStats, Durability, ZeroAhead)>();
     crosses_threads::<(BackedUp, Compacted, Inspection, Problem, RepairReport)>();
     crosses_threads::<(SegmentInfo, Verification)>();
     crosses_threads::<(PostgresStore, PostgresOptions, PostgresEvents<Account>)>();
+    crosses_threads::<PostgresEventsWithin<'static, Account>>();
     crosses_threads::<(PostgresHybrid<Account>, TenantBinding, PruneProgress, EventTable)>();
     crosses_threads::<(Hybrid<Account>, PostgresMigrations, snapfold::postgres::KeyType)>();
     let _: Option<(&dyn HybridSource<Account>, &dyn Tail<Account>, EventRow<'_>)> = None;

@@ -41,7 +41,7 @@ async fn refused(db: &TestDb, sql: &str) -> String {
     let sql = sql.replace("{table}", &format!("{}.snapfold_snapshots", db.schema));
     let result = db.pool.execute(sqlx::raw_sql(AssertSqlSafe(sql.clone()))).await;
     let error = result.expect_err(&sql);
-    let code = error.as_database_error().and_then(|error| error.code()).unwrap();
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap();
     assert_eq!(code, "42501", "{sql}: {error}");
     error.to_string()
 }

@@ -10,6 +10,8 @@
     reason = "a test may panic"
 )]
 
+#[cfg(feature = "postcard")]
+mod captured;
 #[cfg(feature = "memory")]
 mod created;
 #[cfg(all(feature = "memory", feature = "postcard"))]
