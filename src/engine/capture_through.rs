@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use super::SnapshotEngine;
+use super::annotations::Annotations;
 use super::core::{EngineCore, check_kind, off_the_runtime};
 use super::load::{from_start, resume};
 use super::reconstructed::{Purpose, Reconstructed};
@@ -13,7 +14,7 @@ use super::stopwatch::Stopwatch;
 use crate::error::{Error, ErrorKind};
 use crate::events::EventSource;
 use crate::key::AggregateKey;
-use crate::manager::{Origin, Point, Provenance, SnapshotUsed};
+use crate::manager::{AdminContext, CreateOptions, Origin, Point, Provenance, SnapshotUsed};
 use crate::record::Record;
 use crate::state::Aggregate;
 
@@ -47,17 +48,18 @@ impl<A: Aggregate> SnapshotEngine<A> {
     ) -> Result<Option<Record>, Error> {
         check_kind::<A>(key)?;
         let core = &self.core;
+        let annotations = Annotations::of(&CreateOptions::new(), &AdminContext::default());
         let loaded = core.reconstruct_through(key, source).await?;
         if loaded.version() == 0 {
             return Ok(None);
         }
         core.report_loaded(&loaded, Purpose::Capture);
         if core.encode_in_place == u64::MAX || Handle::try_current().is_err() {
-            return core.record(&loaded, &[], None).map(Some);
+            return core.record(&loaded, &annotations, None).map(Some);
         }
         let core = Arc::clone(core);
         let shut_down = "the runtime shut down before the state was encoded";
-        let encode = move || core.record(&loaded, &[], None);
+        let encode = move || core.record(&loaded, &annotations, None);
         off_the_runtime("capture a state", shut_down, encode).await?.map(Some)
     }
 }
