@@ -76,7 +76,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         let change_of = audited(&self.core, "create", key, options.version, context);
         // The first attempt has changed the version that the caller expects.
         if context.expected_version.is_some() && context.check().is_ok() {
-            let first = self.core.first_attempt(key, &options, context).await;
+            let first = Box::pin(self.core.first_attempt(key, &options, context)).await;
             if let Some(first) = first.transpose() {
                 return change_of.repeated(first);
             }

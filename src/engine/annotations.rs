@@ -21,27 +21,24 @@ pub(super) struct Annotations {
 impl Annotations {
     /// What a request asks for.
     pub(super) fn of(options: &CreateOptions, context: &AdminContext) -> Self {
-        let mut details = SnapshotDetails::default();
-        details.source = options.source.unwrap_or(SnapshotSource::Manual);
-        details.created_by = (!context.actor.is_empty()).then(|| context.actor.clone());
-        details.idempotency_key.clone_from(&context.idempotency_key);
-        details.fields.clone_from(&options.fields);
-        details.warnings.clone_from(&options.warnings);
+        let details = SnapshotDetails {
+            source: options.source.unwrap_or(SnapshotSource::Manual),
+            created_by: (!context.actor.is_empty()).then(|| context.actor.clone()),
+            idempotency_key: context.idempotency_key.clone(),
+            fields: options.fields.clone(),
+            warnings: options.warnings.clone(),
+            ..SnapshotDetails::default()
+        };
         Self { labels: options.labels.clone(), details }
     }
 
     /// What is kept of the snapshot that is replaced.
     pub(super) fn rebuilt(replaced: Option<&SnapshotMeta>) -> Self {
-        let Some(replaced) = replaced else {
-            let mut details = SnapshotDetails::default();
-            details.source = SnapshotSource::Rebuild;
-            return Self { labels: Vec::new(), details };
-        };
-        let mut details = replaced.details().clone();
-        details.source = SnapshotSource::Rebuild;
-        // It described the state that is replaced.
-        details.changes = None;
-        Self { labels: replaced.labels.clone(), details }
+        let kept = replaced.map(|replaced| (replaced.labels.clone(), replaced.details().clone()));
+        let (labels, details) = kept.unwrap_or_default();
+        // The changes described the state that is replaced.
+        let details = SnapshotDetails { source: SnapshotSource::Rebuild, changes: None, ..details };
+        Self { labels, details }
     }
 }
 

@@ -412,8 +412,8 @@ fn check_record<A: Aggregate>(
     if let Some(origin) = origin {
         record = record.origin(origin);
     }
-    let mut details = SnapshotDetails::default();
-    details.producer = producer.map(str::to_owned);
+    let producer = producer.map(str::to_owned);
+    let details = SnapshotDetails { producer, ..SnapshotDetails::default() };
     record.details(details).build(&[]).map(drop).map_err(refused)
 }
 

@@ -63,7 +63,10 @@ impl<A: Aggregate> EngineCore<A> {
     ) -> Result<PreparedSnapshot<A>, Error> {
         let mut annotations = Annotations::of(options, context);
         annotations.details.check()?;
-        if let Some(first) = self.first_attempt(key, options, context).await? {
+        // Boxed, like the other rare steps, because it would make each future larger.
+        if context.idempotency_key.is_some()
+            && let Some(first) = Box::pin(self.first_attempt(key, options, context)).await?
+        {
             return Ok(PreparedSnapshot::Done(first));
         }
         let if_changed = options.if_changed && options.version.is_none();
@@ -86,7 +89,7 @@ impl<A: Aggregate> EngineCore<A> {
             }));
         }
         if options.summarize_changes {
-            annotations.details.changes = self.changes(&loaded).await?;
+            annotations.details.changes = Box::pin(self.changes(&loaded)).await?;
         }
         self.encode_loaded(loaded, &annotations).await
     }
@@ -168,7 +171,7 @@ impl<A: Aggregate> EngineCore<A> {
         let mut created = match self.settled(record, outcomes.pop()).await {
             Err(conflict) if replaces && conflict.kind() == ErrorKind::Conflict => {
                 let SnapshotMeta { key, version, .. } = meta(record)?;
-                self.refold(&key, Some(version)).await?
+                Box::pin(self.refold(&key, Some(version))).await?
             }
             settled => settled?,
         };

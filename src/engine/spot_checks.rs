@@ -177,8 +177,9 @@ mod tests {
     #[test]
     fn a_check_that_could_not_start_is_due_after_the_next_snapshot() {
         let checks = SpotChecks::one_in(1_000);
-        let [chosen, other] = [true, false]
-            .map(|is| (1..).map(|n| meta(1, n)).find(|meta| checks.chooses(meta) == is).unwrap());
+        let [chosen, other] = [true, false].map(|is| {
+            (1..1_000_000).map(|n| meta(1, n)).find(|meta| checks.chooses(meta) == is).unwrap()
+        });
         let clock = ManualClock::at(Timestamp::from_seconds(0));
         let shared: Arc<dyn Clock> = Arc::new(clock.clone());
         let turns = SpotTurns::new(checks);
@@ -188,7 +189,7 @@ mod tests {
         clock.advance(Duration::from_millis(10));
         drop(first);
         assert!(turns.take(&other, &shared).is_none(), "the pause is not over");
-        clock.advance(Duration::from_millis(1_000));
+        clock.advance(Duration::from_secs(1));
         let second = turns.take(&other, &shared).unwrap();
         second.postpone();
         let third = turns.take(&other, &shared).unwrap();
