@@ -92,7 +92,8 @@ Look at the snapshots of a store, check and prune them, move and mark them.
 The store is given as a URL, with --store or in the environment variable
 SNAPFOLD_STORE:
 
-  file:DIR                        a directory; no other process may have it open
+  file:DIR                        a directory; commands that only look work while
+                                  another process has it open
   postgres://USER@HOST/DATABASE   a database
 
 The password of a database can be in the URL, in PGPASSWORD or in ~/.pgpass.

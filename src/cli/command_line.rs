@@ -30,8 +30,8 @@ const WITH_KINDS: [&str; 7] =
 /// that it has open.
 ///
 /// Without a store, the commands use the one of the option `--store` or of the environment variable
-/// `SNAPFOLD_STORE`. A store in files can be opened only once. Pass the application's own store, so
-/// that the commands and the engines of its kinds share it.
+/// `SNAPFOLD_STORE`. A store in files can be opened for writing only once. Pass the application's own
+/// store, so that the commands and the engines of its kinds share it.
 ///
 /// ```no_run
 /// use std::process::ExitCode;

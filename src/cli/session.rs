@@ -44,8 +44,18 @@ pub(crate) struct OpenStore {
 }
 
 impl CliSession {
-    /// Returns the store, which must exist.
+    /// Returns the store, which must exist, to look at it. A store in files is opened read-only, so
+    /// another process may have it open.
     pub(crate) async fn store(&mut self) -> Result<OpenStore, CliFailure> {
+        self.open(false).await
+    }
+
+    /// Returns the store, which must exist, to change it.
+    pub(crate) async fn store_to_change(&mut self) -> Result<OpenStore, CliFailure> {
+        self.open(true).await
+    }
+
+    async fn open(&mut self, to_change: bool) -> Result<OpenStore, CliFailure> {
         if let Some(opened) = &self.opened {
             return Ok(opened.clone());
         }
@@ -56,9 +66,13 @@ impl CliSession {
                         format!("there is no directory {}: check the path", dir.display());
                     return Err(CliFailure::Absent(message));
                 }
-                // Opening a directory would make it a store.
-                FileStore::inspect(&dir)?;
-                Self::open_file(dir)?
+                if to_change {
+                    // Opening a directory would make it a store.
+                    FileStore::inspect(&dir)?;
+                    Self::open_file(dir)?
+                } else {
+                    Self::of_file(FileStore::open_read_only(dir)?)
+                }
             }
             StoreUrl::Postgres(url) => {
                 let store = connect(&url, &self.options).await?;
@@ -78,7 +92,7 @@ impl CliSession {
         {
             self.opened = Some(Self::open_file(dir)?);
         }
-        self.store().await
+        self.store_to_change().await
     }
 
     /// Returns where the store is. From then on no message contains its password.
@@ -99,9 +113,12 @@ impl CliSession {
 
     fn open_file(dir: PathBuf) -> Result<OpenStore, CliFailure> {
         // Background work would only be interrupted.
-        let file = FileStore::builder(dir).background(false).open()?;
+        Ok(Self::of_file(FileStore::builder(dir).background(false).open()?))
+    }
+
+    fn of_file(file: FileStore) -> OpenStore {
         let ledger = Arc::new(StoreLedger::new(file.clone()));
-        Ok(OpenStore { store: Arc::new(file.clone()), ledger, file: Some(file) })
+        OpenStore { store: Arc::new(file.clone()), ledger, file: Some(file) }
     }
 
     fn of_postgres(store: PostgresStore) -> OpenStore {

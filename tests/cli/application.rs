@@ -20,6 +20,8 @@ use crate::support::{Printed, Shop, finish};
 const START: &str = "the tool starts here";
 const STORE: &str = "SNAPFOLD_TEST_APPLICATION";
 const ARGUMENTS: &str = "SNAPFOLD_TEST_ARGUMENTS";
+/// Whether the binary opens the store read-only.
+const READ_ONLY: &str = "SNAPFOLD_TEST_READ_ONLY";
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Account {
@@ -67,7 +69,9 @@ fn the_tool_of_an_application() {
     println!("{START}");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let code = runtime.block_on(async {
-        let store = FileStore::open(dir).unwrap();
+        let read_only = std::env::var(READ_ONLY).is_ok();
+        let opened = if read_only { FileStore::open_read_only(dir) } else { FileStore::open(dir) };
+        let store = opened.unwrap();
         let kinds = Kinds::new().with(engine(&store)).unwrap();
         let tool = CommandLine::new().kinds(kinds).store(store.clone());
         let code = tool.execute(all).await;
@@ -78,6 +82,15 @@ fn the_tool_of_an_application() {
 }
 
 pub(crate) fn run(shop: &Shop, arguments: &[&str]) -> Printed {
+    finish_tool(&mut tool(shop, arguments))
+}
+
+/// Runs the tool of an application that opens the store read-only.
+pub(crate) fn run_read_only(shop: &Shop, arguments: &[&str]) -> Printed {
+    finish_tool(tool(shop, arguments).env(READ_ONLY, "1"))
+}
+
+fn tool(shop: &Shop, arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args(["--exact", "application::the_tool_of_an_application", "--nocapture"])
@@ -85,7 +98,11 @@ pub(crate) fn run(shop: &Shop, arguments: &[&str]) -> Printed {
         .env(ARGUMENTS, arguments.join("\n"))
         .env("USER", "operator")
         .env_remove("SNAPFOLD_STORE");
-    let mut printed = finish(&mut command);
+    command
+}
+
+fn finish_tool(command: &mut Command) -> Printed {
+    let mut printed = finish(command);
     let (_, out) = printed.out.split_once(&format!("{START}\n")).unwrap();
     printed.out = out.to_owned();
     printed

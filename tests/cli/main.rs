@@ -9,6 +9,7 @@
 )]
 
 mod application;
+mod beside;
 mod checks;
 mod database;
 mod hostile;

@@ -97,7 +97,7 @@ fn snapshots_that_fill_files_of_the_log_are_kept_deleted_and_compacted_away() {
     let store = open(dir.path());
     check(&store, &[3, 5]);
     assert!(store.stats().log_bytes < 4 << 20);
-    assert_eq!(FileStore::verify(dir.path()).unwrap_err().kind(), ErrorKind::Locked);
+    assert_eq!(FileStore::verify(dir.path()).unwrap().problems, []);
     drop(store);
     assert_eq!(FileStore::verify(dir.path()).unwrap().problems, []);
 }

@@ -23,6 +23,7 @@ mod place;
 #[path = "../property/mod.rs"]
 mod property;
 mod random;
+mod read_only;
 mod repair;
 mod store;
 mod support;

@@ -1,6 +1,7 @@
 //! Snapshots in a directory: [`FileStore`], an append-only log with an index in memory.
 //!
-//! Only one process can open a directory at a time. [`FileStore::open`] uses the default settings,
+//! Only one process can open a directory for writing at a time, and any number can open it read-only
+//! ([`FileStore::open_read_only`]) beside it. [`FileStore::open`] uses the default settings,
 //! and [`FileStoreConfig`] sets durability, segment size and background work. The guide to the
 //! [format](crate::guide::format_file_store) specifies every byte and every step of recovery.
 
@@ -29,6 +30,8 @@ mod faults;
 mod format;
 mod index;
 mod maintain;
+#[cfg(test)]
+mod meddling;
 mod problem;
 mod read;
 mod recover;

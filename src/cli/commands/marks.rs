@@ -124,7 +124,7 @@ impl MarkedSnapshot {
         let changed = if let Some(admin) = session.admin(key.kind()) {
             admin.mark(&key, Selection::Ids(&ids), change, &session.context).await?
         } else {
-            let opened = session.store().await?;
+            let opened = session.store_to_change().await?;
             let marking = opened.store.mark(&key, Selection::Ids(&ids), change).await;
             let action = match (kind, set) {
                 (MarkKind::Pin, true) => "set_pin",
@@ -149,7 +149,7 @@ impl MarkedSnapshot {
             admin.snapshots(key, self.version..=self.version).await?
         } else {
             let request = ListRequest::new(key).at_most(self.version).at_least(self.version);
-            session.store().await?.store.list_all(request).await?
+            session.store_to_change().await?.store.list_all(request).await?
         };
         if metas.is_empty() {
             let version = self.version;

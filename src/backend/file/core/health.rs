@@ -2,10 +2,10 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 
-use crate::backend::file::disk::LockedDir;
+use super::access::Access;
 use crate::backend::file::errors::io_error;
 use crate::error::{Error, ErrorKind, Retry};
 
@@ -14,12 +14,12 @@ pub(crate) struct Health {
     /// Set once, by a failure after which the content of the disk is unknown.
     poison: OnceLock<String>,
     closed: AtomicBool,
-    locked_dir: Arc<LockedDir>,
+    access: Access,
 }
 
 impl Health {
-    pub(super) const fn new(locked_dir: Arc<LockedDir>) -> Self {
-        Self { poison: OnceLock::new(), closed: AtomicBool::new(false), locked_dir }
+    pub(super) const fn new(access: Access) -> Self {
+        Self { poison: OnceLock::new(), closed: AtomicBool::new(false), access }
     }
 
     /// Stops all writes, because the content of the disk is unknown.
@@ -38,12 +38,17 @@ impl Health {
 
     /// Releases the lock of the directory. After this, nothing in the directory is changed.
     pub(crate) fn unlock(&self) {
-        self.locked_dir.release();
+        if let Access::Locked(dir) = &self.access {
+            dir.release();
+        }
     }
 
     /// Fails if the store no longer accepts writes.
     pub(crate) fn check_writable(&self, operation: &'static str) -> Result<(), Error> {
-        if self.locked_dir.is_lost() {
+        self.check_not_read_only(operation)?;
+        if let Access::Locked(dir) = &self.access
+            && dir.is_lost()
+        {
             self.poison("its directory or lock file was removed or replaced".into());
         }
         if let Some(why) = self.poison.get() {
@@ -51,6 +56,19 @@ impl Health {
             return Err(Error::new(ErrorKind::Poisoned, operation, message));
         }
         self.check_open(operation)
+    }
+
+    pub(crate) const fn is_read_only(&self) -> bool {
+        matches!(self.access, Access::ReadOnly(_))
+    }
+
+    /// Fails if the store was opened read-only.
+    pub(crate) fn check_not_read_only(&self, operation: &'static str) -> Result<(), Error> {
+        if self.is_read_only() {
+            let message = "the store is open read-only: open it with FileStore::open to change it";
+            return Err(Error::new(ErrorKind::Unsupported, operation, message));
+        }
+        Ok(())
     }
 
     /// Fails if the store was closed.

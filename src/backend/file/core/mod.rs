@@ -1,5 +1,6 @@
 //! [`Core`]: an open store without threads or a runtime. All of its methods block.
 
+pub(super) mod access;
 pub(super) mod flights;
 mod health;
 mod index_file;
@@ -8,6 +9,7 @@ mod maintenance;
 mod manifest;
 mod reserve;
 pub(super) mod segment;
+pub(super) mod tail;
 mod troubles;
 
 use std::fmt;
@@ -16,17 +18,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::config::FileStoreConfig;
-use super::disk::{Disk, LockedDir};
+use super::disk::Disk;
 use super::format::tag::Tag;
 use super::format::{Manifest, names};
 use super::index::{Generations, Index};
 use crate::key::AggregateKey;
+use access::Access;
 use flights::Flights;
 use health::Health;
 use log::Log;
 use maintenance::Maintenance;
 use reserve::Reserve;
 use segment::Segments;
+use tail::Tail;
 use troubles::Troubles;
 
 /// An open store.
@@ -47,6 +51,8 @@ pub(crate) struct Core {
     pub(super) flights: Flights,
     pub(super) maintenance: Maintenance,
     pub(super) snapshots: AtomicU64,
+    /// What may still change in a store that is open read-only.
+    pub(super) tail: Option<Tail>,
     pub(super) health: Health,
     pub(super) troubles: Troubles,
     pub(super) reserve: Reserve,
@@ -54,7 +60,7 @@ pub(crate) struct Core {
 
 impl Core {
     pub(super) fn new(
-        locked_dir: Arc<LockedDir>,
+        access: Access,
         config: FileStoreConfig,
         manifest: &Manifest,
         index: Index,
@@ -62,12 +68,12 @@ impl Core {
         generations: Generations,
         log: Log,
     ) -> Self {
-        let disk = Arc::clone(&locked_dir) as Arc<dyn Disk>;
+        let disk = access.disk();
         let reserve = config.dir.join(names::RESERVE);
         Self {
             reserve: Reserve::new(Arc::clone(&disk), reserve, config.reserve_bytes),
             troubles: Troubles::new(config.listener.clone()),
-            health: Health::new(locked_dir),
+            health: Health::new(access),
             maintenance: Maintenance::default(),
             disk,
             config,
@@ -79,6 +85,7 @@ impl Core {
             log: Mutex::new(log),
             flights: Flights::default(),
             snapshots: AtomicU64::new(0),
+            tail: None,
         }
     }
 

@@ -2,6 +2,7 @@
 //! implementations: the real disk, and a simulated one that can lose power.
 
 mod locked_dir;
+mod read_only;
 mod real;
 #[cfg(test)]
 pub(super) mod sim;
@@ -12,6 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(super) use locked_dir::LockedDir;
+pub(super) use read_only::ReadOnlyDisk;
 pub(super) use real::RealDisk;
 
 /// The file system operations that the store needs.

@@ -30,6 +30,7 @@ impl Core {
     /// Copies the current content of the store to `to`, as a new store. Writers continue;
     /// compaction waits.
     pub(crate) fn backup(&self, to: &Path) -> Result<BackedUp, Error> {
+        self.health.check_not_read_only(OPERATION)?;
         self.health.check_open(OPERATION)?;
         let failed = |error| io_error(OPERATION, to, error);
         self.disk.create_dir(to).map_err(failed)?;

@@ -1,14 +1,14 @@
-//! [`inspect`]: compares the manifest of a closed store with its files.
+//! [`inspect`]: compares the manifest of a store with its files.
 
 use std::path::Path;
 
 use crate::backend::file::disk::Disk;
 use crate::backend::file::errors::corrupt;
 use crate::backend::file::format::names;
-use crate::backend::file::recover::directory;
+use crate::backend::file::recover::view::{View, view};
 use crate::error::Error;
 
-/// The manifest of a closed store, compared with its files.
+/// The manifest of a store, compared with its files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Inspection {
@@ -36,20 +36,15 @@ pub struct SegmentInfo {
 
 pub(crate) fn inspect(disk: &dyn Disk, dir: &Path) -> Result<Inspection, Error> {
     let operation = "inspect a store";
-    let files = directory::listing(disk, dir, operation)?;
-    let _lock = directory::hold(disk, dir, &files, operation)?;
-    let manifest = directory::read_manifest(disk, dir, &files, operation)?.ok_or_else(|| {
+    let view = view(disk, dir, operation)?.ok_or_else(|| {
         corrupt(operation, dir, "the directory does not contain a store: check the path")
     })?;
-    let segments = manifest.segments.iter().map(|entry| {
-        let file = names::segment(entry.id);
-        let opened = disk.open(&dir.join(&file), false);
-        SegmentInfo {
-            bytes: opened.and_then(|file| file.len()).ok(),
-            sealed: entry.sealed,
-            indexed: files.contains(&names::hints(entry.id)),
-            file,
-        }
+    let View { manifest, files, segments, .. } = view;
+    let segments = segments.iter().map(|(entry, file)| SegmentInfo {
+        bytes: file.as_ref().and_then(|file| file.len().ok()),
+        sealed: entry.sealed,
+        indexed: files.contains(&names::hints(entry.id)),
+        file: names::segment(entry.id),
     });
     let segments = segments.collect();
     let ours = |name: &String| {

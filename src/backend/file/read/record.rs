@@ -6,16 +6,19 @@ use std::sync::Arc;
 use super::{Patience, Unread};
 use crate::backend::file::core::Core;
 use crate::backend::file::core::segment::Segment;
+use crate::backend::file::core::tail::Tail;
 use crate::backend::file::errors::io_error;
-use crate::backend::file::format::{FRAME_BYTES, names};
+use crate::backend::file::format::{FRAME_BYTES, Frame, names};
 use crate::backend::file::index::Place;
+use crate::error::{Error, ErrorKind, Retry};
 use crate::record::{Header, Record};
 
 /// The number of bytes of a record that are read first to get its header.
 const HEADER_GUESS: u32 = 512;
 
 impl Core {
-    /// Reads the record at `place` without verifying it.
+    /// Reads the record at `place`. Verifies it only if it may have changed since the store was
+    /// opened read-only.
     pub(super) fn record(
         &self,
         patience: Patience,
@@ -23,7 +26,11 @@ impl Core {
         place: Place,
     ) -> Result<Record, Unread> {
         let bytes = self.bytes(patience, segment, place, place.len)?;
-        Ok(Record::from_bytes(bytes))
+        let record = Record::from_bytes(bytes);
+        if self.found_in_tail(place).is_some() && record.verify().is_err() {
+            return Err(taken_back());
+        }
+        Ok(record)
     }
 
     /// Calls `with` with the header of the record at `place`. Returns `None` if the header cannot
@@ -59,14 +66,27 @@ impl Core {
         place: Place,
         len: u32,
     ) -> Result<Vec<u8>, Unread> {
-        let offset = place.offset + FRAME_BYTES;
+        let found = self.found_in_tail(place);
+        let head = usize::try_from(FRAME_BYTES).unwrap_or(0);
+        let (offset, wanted) = match found {
+            Some(_) => (place.offset, (len as usize).saturating_add(head)),
+            None => (place.offset + FRAME_BYTES, len as usize),
+        };
         let read = match patience {
-            Patience::Unlimited => segment.file.read(offset, len as usize),
-            Patience::None(most) if len <= most => segment.file.read_cached(offset, len as usize),
+            Patience::Unlimited => segment.file.read(offset, wanted),
+            Patience::None(most) if len <= most => segment.file.read_cached(offset, wanted),
             Patience::None(_) => return Err(Unread::WouldWait),
         };
         match read {
-            Ok(bytes) => Ok(bytes),
+            Ok(mut bytes) => {
+                if let Some((tail, found)) = found {
+                    if !tail.is_still(found, place, &bytes) {
+                        return Err(taken_back());
+                    }
+                    bytes.drain(..head);
+                }
+                Ok(bytes)
+            }
             Err(error)
                 if error.kind() == io::ErrorKind::WouldBlock && patience != Patience::Unlimited =>
             {
@@ -80,4 +100,17 @@ impl Core {
             }
         }
     }
+
+    fn found_in_tail(&self, place: Place) -> Option<(&Tail, &Frame)> {
+        let tail = self.tail.as_ref()?;
+        Some((tail, tail.found(place)?))
+    }
+}
+
+/// Returns the error for a record that its writer has taken back since.
+fn taken_back() -> Unread {
+    let message = "the writer of the log took this snapshot back after the store was opened \
+                   read-only: open it again";
+    let error = Error::new(ErrorKind::Store, "read a snapshot", message);
+    Unread::Failed(error.with_retry(Retry::Never))
 }

@@ -37,20 +37,6 @@ pub(super) fn lock_file(
     }
 }
 
-/// Takes the lock of a store without writing to the directory. Locks nothing if there is no lock
-/// file.
-pub(crate) fn hold(
-    disk: &dyn Disk,
-    dir: &Path,
-    files: &[String],
-    operation: &'static str,
-) -> Result<Option<Box<dyn Lock>>, Error> {
-    if files.iter().any(|name| name == names::LOCK) {
-        return lock(disk, dir, operation, false).map(Some);
-    }
-    Ok(None)
-}
-
 /// Returns the names of the files in a directory.
 pub(crate) fn listing(
     disk: &dyn Disk,

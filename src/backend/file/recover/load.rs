@@ -1,10 +1,12 @@
 //! Loads the content of segments when a store is opened, from index files or by scanning.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::scan::{Keep, Scanner, Step, reason_to_keep};
+use super::view::busy;
 use crate::backend::file::core::segment::Segment;
 use crate::backend::file::disk::{Disk, DiskFile, read_whole};
 use crate::backend::file::errors::{REPAIR, bad_file, bad_frame, corrupt, io_error};
@@ -12,9 +14,9 @@ use crate::backend::file::format::flaw::Flaw;
 use crate::backend::file::format::hints::push::push;
 use crate::backend::file::format::hints::{Hints, What};
 use crate::backend::file::format::{
-    Entry, HEAD_BYTES, Head, Kind, Manifest, SEAL_BYTES, SegmentSeal, names,
+    Entry, Frame, HEAD_BYTES, Head, Kind, Manifest, SEAL_BYTES, SegmentSeal, names,
 };
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 pub(crate) const OPERATION: &str = "open a store";
 
@@ -35,14 +37,25 @@ pub(super) fn open_segments(
             std::io::ErrorKind::NotFound => refusal(&path, "the file is missing"),
             _ => io_error(OPERATION, &path, error),
         })?;
-        let head = file.read(0, 48).map_err(|error| io_error(OPERATION, &path, error))?;
-        let head = Head::parse(&head).map_err(|bad| bad_file(OPERATION, &path, bad))?;
-        if (head.store, head.id, head.salt) != (manifest.store, entry.id, entry.salt) {
-            return Err(refusal(&path, "the segment belongs to another store or has another name"));
-        }
+        check_head(&*file, manifest, entry, &path)?;
         Ok(Opened { entry: *entry, file })
     };
     manifest.segments.iter().map(open).collect()
+}
+
+/// Fails unless the file is the segment of this entry.
+pub(super) fn check_head(
+    file: &dyn DiskFile,
+    manifest: &Manifest,
+    entry: &Entry,
+    path: &Path,
+) -> Result<(), Error> {
+    let head = file.read(0, 48).map_err(|error| io_error(OPERATION, path, error))?;
+    let head = Head::parse(&head).map_err(|bad| bad_file(OPERATION, path, bad))?;
+    if (head.store, head.id, head.salt) != (manifest.store, entry.id, entry.salt) {
+        return Err(refusal(path, "the segment belongs to another store or has another name"));
+    }
+    Ok(())
 }
 
 /// The content of a segment.
@@ -56,21 +69,26 @@ pub(crate) struct Loaded<'a> {
     pub(crate) segment: Option<Arc<Segment>>,
     /// Whether the index file contains everything that is in `hints`.
     pub(crate) indexed: bool,
+    /// The frames that were found after the part that was durable when the manifest was written, by
+    /// their offset. Only for a store that is opened read-only.
+    pub(crate) unproven: HashMap<u64, Frame>,
 }
 
-/// Loads the segments, several at a time.
+/// Loads the segments, several at a time. If `read_only`, nothing is changed, and another process may
+/// be writing to the unsealed segment.
 pub(super) fn load_all<'a>(
     opened: &'a [Opened],
     disk: &dyn Disk,
     dir: &Path,
     manifest: &Manifest,
+    read_only: bool,
 ) -> Result<Vec<Loaded<'a>>, Error> {
     let threads = threads(manifest.segments.iter().map(|entry| entry.bytes).sum(), opened.len());
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::new());
     let work = || {
         while let Some(opened) = opened.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let result = load(opened, disk, dir, manifest);
+            let result = load(opened, disk, dir, manifest, read_only);
             results.lock().unwrap_or_else(PoisonError::into_inner).push(result);
         }
     };
@@ -91,6 +109,7 @@ fn load<'a>(
     disk: &dyn Disk,
     dir: &Path,
     manifest: &Manifest,
+    read_only: bool,
 ) -> Result<Loaded<'a>, Error> {
     let Opened { entry, file } = opened;
     let path = dir.join(names::segment(entry.id));
@@ -118,12 +137,18 @@ fn load<'a>(
                 seal,
                 segment: None,
                 indexed: true,
+                unproven: HashMap::new(),
             };
             return Ok(loaded);
         }
         hints = Hints::new();
     }
-    let scanned = scan(&**file, entry, &mut hints, len, manifest.secret, &path)?;
+    let mut unproven = HashMap::new();
+    let scanned = if read_only && !entry.sealed {
+        scan_beside_writer(&**file, entry, &mut hints, manifest.secret, &path, &mut unproven)?
+    } else {
+        scan(&**file, entry, &mut hints, len, manifest.secret, &path, None)?
+    };
     let seal = count(&hints)
         .ok_or_else(|| refusal(&path, "the segment is longer than the format allows"))?;
     if scanned.sealed.is_some_and(|found| found != seal) {
@@ -132,7 +157,7 @@ fn load<'a>(
     if entry.sealed && scanned.sealed.is_none() {
         return Err(refusal(&path, "the seal is missing"));
     }
-    if !entry.sealed {
+    if !entry.sealed && !read_only {
         if scanned.end < len {
             file.set_len(scanned.end).map_err(io)?;
         }
@@ -147,6 +172,7 @@ fn load<'a>(
         seal,
         segment: None,
         indexed: false,
+        unproven,
     })
 }
 
@@ -177,7 +203,43 @@ struct Scanned {
     sealed: Option<SegmentSeal>,
 }
 
-/// Reads the frames that `hints` does not cover yet, and adds them to it.
+/// How often a segment is scanned if its writer continues it meanwhile.
+const SCANS: usize = 16;
+
+/// Scans the unsealed segment while another process may be writing to it.
+///
+/// A frame that is read while it is being written looks torn, and a moment later the next frame
+/// proves that it was durable. This looks like damage. But what is durable is complete, so another
+/// scan gets further, unless it is damage indeed.
+fn scan_beside_writer(
+    file: &dyn DiskFile,
+    entry: &Entry,
+    hints: &mut Hints,
+    secret: [u64; 2],
+    path: &Path,
+    unproven: &mut HashMap<u64, Frame>,
+) -> Result<Scanned, Error> {
+    let (start, mut reached) = (hints.point(), None);
+    for _ in 0..SCANS {
+        let len = file.len().map_err(|error| io_error(OPERATION, path, error))?;
+        unproven.clear();
+        match scan(file, entry, hints, len, secret, path, Some(unproven)) {
+            Err(error) if error.kind() == ErrorKind::CorruptStore => {
+                let covered = Some(hints.covered());
+                if covered <= reached {
+                    return Err(error);
+                }
+                reached = covered;
+                hints.back_to(start);
+            }
+            other => return other,
+        }
+    }
+    Err(busy(OPERATION, path.parent().unwrap_or(path)))
+}
+
+/// Reads the frames that `hints` does not cover yet, and adds them to it. Those after the part that
+/// was durable when the manifest was written are added to `unproven` too.
 fn scan(
     file: &dyn DiskFile,
     entry: &Entry,
@@ -185,6 +247,7 @@ fn scan(
     len: u64,
     secret: [u64; 2],
     path: &Path,
+    mut unproven: Option<&mut HashMap<u64, Frame>>,
 ) -> Result<Scanned, Error> {
     let io = |error| io_error(OPERATION, path, error);
     let mut scanner = Scanner::new(file, entry.salt, hints.covered(), len);
@@ -211,6 +274,9 @@ fn scan(
             Step::Frame(frame, body) => {
                 let understood = push(hints, &frame, body, secret);
                 understood.map_err(|why| refusal(path, &format!("{why} at offset {at}")))?;
+                if let Some(unproven) = unproven.as_mut().filter(|_| at >= entry.bytes) {
+                    unproven.insert(at, frame);
+                }
                 if !frame.more {
                     batch = hints.point();
                 }
@@ -254,7 +320,7 @@ fn refuse_what_counts(
     }
 }
 
-fn refusal(path: &Path, why: &str) -> Error {
+pub(super) fn refusal(path: &Path, why: &str) -> Error {
     corrupt(OPERATION, path, format!("{why}: {REPAIR}"))
 }
 

@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::directory::{absolute, lock, read_manifest};
-use super::load::{Loaded, OPERATION, Opened, load_all, open_segments};
-use super::replay;
+use super::fill::{Filled, fill};
+use super::load::{Loaded, OPERATION, load_all, open_segments};
 use crate::backend::file::config::FileStoreConfig;
 use crate::backend::file::core::Core;
+use crate::backend::file::core::access::Access;
 use crate::backend::file::core::log::{Active, Log};
-use crate::backend::file::core::segment::{Segment, Segments};
+use crate::backend::file::core::segment::Segments;
 use crate::backend::file::disk::{Disk, LockedDir};
 use crate::backend::file::errors::{REPAIR, corrupt, io_error};
 use crate::backend::file::format::{Manifest, names};
 use crate::backend::file::index::{Generations, Index};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 
 /// Opens or creates the store that `config` describes.
 pub(crate) fn open(disk: Arc<dyn Disk>, mut config: FileStoreConfig) -> Result<Core, Error> {
@@ -32,24 +33,8 @@ pub(crate) fn open(disk: Arc<dyn Disk>, mut config: FileStoreConfig) -> Result<C
     tidy(&*disk, dir, &files, &manifest)?;
 
     let opened = open_segments(&*disk, dir, &manifest)?;
-    let mut loaded = load_all(&opened, &*disk, dir, &manifest)?;
-    let index = Index::new();
-    let (segments, generations) = (Segments::new(manifest.next_id), Generations::default());
-    for loaded in &mut loaded {
-        let Opened { entry, file } = &loaded.opened;
-        let made = segments.add(|slot| Segment::new(entry.id, slot, entry.salt, Arc::clone(file)));
-        let segment = made.ok_or_else(|| {
-            let message =
-                "the store has more segments than this release supports: upgrade snapfold";
-            Error::new(ErrorKind::OutOfSpace, OPERATION, message)
-        })?;
-        segment.bytes.store(loaded.end, Ordering::Relaxed);
-        segment.sealed.store(loaded.sealed, Ordering::Relaxed);
-        loaded.segment = Some(segment);
-    }
-    index.expect_many();
-    let replayed = replay::replay(&loaded, &index, &segments, &generations)?;
-    index.settle();
+    let mut loaded = load_all(&opened, &*disk, dir, &manifest, false)?;
+    let Filled { index, segments, generations, replayed } = fill(&mut loaded, &manifest)?;
     let mut log = Log {
         active: None,
         next: None,
@@ -59,7 +44,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, mut config: FileStoreConfig) -> Result<C
     };
     let mut reseal = false;
     let mut unindexed = Vec::new();
-    for Loaded { opened, hints, end, sealed, seal, segment, indexed } in loaded {
+    for Loaded { opened, hints, end, sealed, seal, segment, indexed, .. } in loaded {
         reseal |= sealed != opened.entry.sealed;
         let Some(segment) = segment else { continue };
         segment.synced.store(end, Ordering::Relaxed);
@@ -69,7 +54,8 @@ pub(crate) fn open(disk: Arc<dyn Disk>, mut config: FileStoreConfig) -> Result<C
             unindexed.push((segment, hints));
         }
     }
-    let core = Core::new(disk, config, &manifest, index, segments, generations, log);
+    let core =
+        Core::new(Access::Locked(disk), config, &manifest, index, segments, generations, log);
     core.snapshots.store(replayed.snapshots, Ordering::Relaxed);
     for (segment, hints) in unindexed {
         core.write_hints(&segment, &hints);
@@ -102,7 +88,7 @@ fn create(disk: Arc<LockedDir>, config: FileStoreConfig, files: &[String]) -> Re
     let log =
         Log { active: None, next: None, next_seq: 1, retired: Vec::new(), scratch: Vec::new() };
     let parts = (Index::new(), Segments::new(manifest.next_id), Generations::default());
-    let core = Core::new(disk, config, &manifest, parts.0, parts.1, parts.2, log);
+    let core = Core::new(Access::Locked(disk), config, &manifest, parts.0, parts.1, parts.2, log);
     core.commit_manifest(OPERATION, &manifest)?;
     Ok(core)
 }

@@ -94,7 +94,12 @@ impl<'a> Scanner<'a> {
         self.at = self.at.next_multiple_of(ALIGN);
         while self.end.saturating_sub(self.at) >= PROVEN {
             let (at, salt) = (self.at, self.salt);
-            if let Some(frame) = Frame::parse(self.bytes(at, PROVEN)?, salt, at) {
+            let bytes = self.bytes(at, PROVEN)?;
+            if bytes.len() < PROVEN_BYTES {
+                // A writer has truncated the file meanwhile.
+                break;
+            }
+            if let Some(frame) = Frame::parse(bytes, salt, at) {
                 return Ok(Some(frame));
             }
             self.at += ALIGN;

@@ -27,8 +27,9 @@ use crate::store::{DeleteOptions, Deleted, Lookup, PutOptions, PutOutcome, Query
 ///
 /// The store is an append-only log with an index in memory. The index takes about 40 bytes per
 /// aggregate and 24 bytes per older version (about 32 for aggregates with more than a few dozen
-/// versions). Only one process can open a directory at a time, but any number of threads and tasks
-/// can use the handle. Clones are cheap and share the store.
+/// versions). Only one process can open a directory for writing at a time, but any number of threads
+/// and tasks can use the handle. Clones are cheap and share the store. Other processes can read the
+/// directory at the same time with [`open_read_only`](Self::open_read_only).
 ///
 /// - By default ([`Durability::Sync`](crate::file::Durability::Sync)) a put returns after its
 ///   records are synced to disk. Concurrent puts share one sync.
@@ -96,6 +97,45 @@ impl FileStoreConfig {
     pub fn open(self) -> Result<FileStore, Error> {
         FileStore::open_on(Arc::new(RealDisk), self)
     }
+
+    /// Opens the store for reading only, also while another process has it open. Blocks as
+    /// [`open`](Self::open) does. Of the settings, only
+    /// [`on_background_error`](Self::on_background_error) has an effect.
+    ///
+    /// - Nothing in the directory is created, changed, renamed or removed, and no lock is taken. The
+    ///   directory may be on a read-only file system.
+    /// - The handle shows the store as it was at one moment during this call: every write that was
+    ///   acknowledged before the call, and no part of a batch. It does not show later writes: open the
+    ///   store again for those. If a writer has the store open, the last writes shown may not be
+    ///   acknowledged yet, and a power failure or a full disk can undo them. If that happens, reading
+    ///   such a snapshot returns an error that says to open the store again.
+    /// - The remains of a crash are not repaired and not shown.
+    /// - Files that the writer removes later stay readable, because the handle keeps them open. They
+    ///   take space on the disk until the handle is dropped.
+    /// - Calls that would change something fail with `Unsupported`: puts, deletes, marks, rewrites,
+    ///   [`FileStore::compact`] and [`FileStore::backup`].
+    ///
+    /// ```
+    /// use snapfold::file::FileStore;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path().join("snapshots");
+    /// let writer = FileStore::open(&dir)?;
+    /// let reader = FileStore::open_read_only(&dir)?;
+    /// assert_eq!(reader.stats().snapshots, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// - `InvalidInput`: a setting is out of range.
+    /// - `CorruptStore`: `dir` does not contain a store, a file is missing, or a file is damaged in a
+    ///   way that neither a crash nor a running write can cause. See [`FileStore::repair`].
+    /// - `Unsupported`: a newer release wrote the store.
+    /// - `Store`: the operating system failed to read. Or, with
+    ///   [`Retry::Later`](crate::Retry::Later), the writer replaced files faster than they could be
+    ///   opened.
+    pub fn open_read_only(self) -> Result<FileStore, Error> {
+        FileStore::open_read_only_on(Arc::new(RealDisk), self)
+    }
 }
 
 impl FileStore {
@@ -108,6 +148,17 @@ impl FileStore {
         Self::builder(dir).open()
     }
 
+    /// Opens the store in `dir` for reading only, also while another process has it open. Changes
+    /// nothing in the directory. Blocks.
+    ///
+    /// [`FileStoreConfig::open_read_only`] says what the handle shows.
+    ///
+    /// # Errors
+    /// The same errors as [`FileStoreConfig::open_read_only`].
+    pub fn open_read_only(dir: impl Into<PathBuf>) -> Result<Self, Error> {
+        Self::builder(dir).open_read_only()
+    }
+
     /// Returns a builder for the store in `dir`.
     pub fn builder(dir: impl Into<PathBuf>) -> FileStoreConfig {
         FileStoreConfig::new(dir.into())
@@ -115,6 +166,18 @@ impl FileStore {
 
     pub(crate) fn open_on(disk: Arc<dyn Disk>, config: FileStoreConfig) -> Result<Self, Error> {
         Shared::open(disk, config).map(Arc::new).map(Self)
+    }
+
+    pub(crate) fn open_read_only_on(
+        disk: Arc<dyn Disk>,
+        config: FileStoreConfig,
+    ) -> Result<Self, Error> {
+        Shared::open_read_only(disk, config).map(Arc::new).map(Self)
+    }
+
+    /// Returns whether the store was opened with [`open_read_only`](Self::open_read_only).
+    pub fn is_read_only(&self) -> bool {
+        self.0.core.health.is_read_only()
     }
 
     /// Returns the directory of the store.
@@ -280,10 +343,10 @@ impl FileStore {
     }
 
     /// Reads the manifest of the store in `dir`, and compares it with the files in the directory.
-    /// Changes nothing, and works on a read-only directory. Blocks.
+    /// Changes nothing, takes no lock, and works on a read-only directory and while another process
+    /// has the store open. Blocks.
     ///
     /// # Errors
-    /// - `Locked`: the store is open.
     /// - `CorruptStore`: `dir` does not contain a store, or its manifest is damaged.
     /// - `Unsupported`: a newer release wrote the manifest.
     /// - `Store`: the operating system failed to read.
@@ -291,11 +354,11 @@ impl FileStore {
         inspect(&RealDisk, dir.as_ref())
     }
 
-    /// Reads and checks every byte of the store in `dir`. Changes nothing, and works on a read-only
-    /// directory. Blocks.
+    /// Reads and checks every byte of the store in `dir`. Changes nothing, takes no lock, and works on
+    /// a read-only directory and while another process has the store open. Writes that are running are
+    /// not taken for damage. Blocks.
     ///
     /// # Errors
-    /// - `Locked`: the store is open.
     /// - `Unsupported`: a newer release wrote the store.
     /// - `Store`: the operating system failed to read.
     ///

@@ -9,6 +9,7 @@ use crate::backend::file::core::Core;
 use crate::backend::file::disk::Disk;
 use crate::backend::file::maintain::keeper::Keeper;
 use crate::backend::file::recover::open;
+use crate::backend::file::recover::open_read_only::open_read_only;
 use crate::backend::file::write::queue::Queue;
 use crate::backend::file::write::work::{Answer, Work};
 use crate::error::{Error, ErrorKind};
@@ -54,6 +55,15 @@ impl Shared {
             shared.core.fill_reserve();
         }
         Ok(shared)
+    }
+
+    /// Opens the store for reading only. It has no threads, because nothing is written.
+    pub(super) fn open_read_only(
+        disk: Arc<dyn Disk>,
+        config: FileStoreConfig,
+    ) -> Result<Self, Error> {
+        let core = Arc::new(open_read_only(disk, config)?);
+        Ok(Self { core, queue: Arc::new(Queue::new()), keeper: None, writers: Vec::new() })
     }
 
     pub(super) fn write(&self, work: Work) -> Result<Answer, Error> {

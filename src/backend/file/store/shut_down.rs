@@ -17,6 +17,9 @@ impl Core {
         if !self.health.close() {
             return Ok(());
         }
+        if self.health.is_read_only() {
+            return Ok(());
+        }
         let _maintenance = self.maintenance.turn();
         // Running writes are completed first. New ones cannot start any more.
         let mut log = self.log();

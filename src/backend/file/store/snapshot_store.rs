@@ -39,7 +39,7 @@ impl SnapshotStore for FileStore {
             .atomic_batches(true)
             .marks(true)
             .returns_bases(true)
-            .rewrites(true)
+            .rewrites(!self.is_read_only())
             .max_record_bytes(MAX_BODY_BYTES)
             .max_key_bytes(MAX_PART_BYTES as u64)
     }
