@@ -23,7 +23,7 @@ use crate::record::SnapshotMeta;
 use crate::retention::{Retention, RetentionPlan};
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
-use crate::store::{Cursor, Deleted, ListRequest, Page, Selection, SnapshotStoreExt as _};
+use crate::store::{Cursor, Deleted, Erased, ListRequest, Page, Selection, SnapshotStoreExt as _};
 
 impl<A: Aggregate> SnapshotEngine<A> {
     /// Remembers a snapshot that was stored by an explicit call (R13).
@@ -218,6 +218,17 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         let clear = MarkChange::Clear { kind: MarkKind::Retirement, name: ROLLBACK };
         let undoing = self.core.mark(key, Selection::All, clear);
         audited(&self.core, "undo_rollback", key, None, context).make(undoing).await
+    }
+
+    async fn erase(&self, key: &AggregateKey, context: &AdminContext) -> Result<Erased, Error> {
+        let erasing = async {
+            let _forgets = self.saver.forgets(key);
+            let erased = self.core.erase(key).await?;
+            let deleted = Deleted::new(erased.snapshots, erased.bytes);
+            self.core.record_deleted(key, &deleted);
+            Ok(erased)
+        };
+        audited(&self.core, "erase", key, None, context).make(erasing).await
     }
 
     async fn retire(

@@ -17,7 +17,8 @@ use crate::record::{RejectReason, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
 use crate::store::{
-    DeleteOptions, Deleted, Found, ListRequest, Lookup, Query, Selection, SnapshotStoreExt,
+    DeleteOptions, Deleted, Erased, Found, ListRequest, Lookup, Query, Remains, Selection,
+    SnapshotStoreExt,
 };
 
 /// The maximum number of snapshots in one delete or change of marks.
@@ -139,6 +140,14 @@ impl<A: Aggregate> EngineCore<A> {
         }
         let _outdates = Outdates { cache: &self.cache, key };
         self.delete_ids(key, &ids).await
+    }
+
+    pub(super) async fn erase(&self, key: &AggregateKey) -> Result<Erased, Error> {
+        check_kind::<A>(key)?;
+        let _outdates = Outdates { cache: &self.cache, key };
+        let erased = self.store.erase(key).await?;
+        let ledger = self.recorder.as_ref().map(|_| Remains::Ledger);
+        Ok(erased.with_remains(ledger.into_iter().chain([Remains::Events])))
     }
 
     pub(super) async fn delete_before(

@@ -19,7 +19,7 @@ use crate::mark::MarkChange;
 use crate::record::SnapshotMeta;
 use crate::retention::{Retention, RetentionPlan};
 use crate::snapshot_id::SnapshotId;
-use crate::store::{Cursor, Deleted, ListRequest, Page, Selection};
+use crate::store::{Cursor, Deleted, Erased, ListRequest, Page, Selection};
 
 /// Manages the snapshots of one kind of aggregate. The trait is object-safe and has no type
 /// parameter, so schedulers, sweeps, command-line tools and servers can work with every kind of an
@@ -249,6 +249,19 @@ pub trait SnapshotAdmin: Inspect {
     ) -> Result<u64, Error> {
         let _ = (key, context);
         Err(missing("undo a rollback of snapshots"))
+    }
+
+    /// Erases an aggregate: deletes its snapshots of all generations, pinned and retired ones as
+    /// well, removes their bytes from the store as far as it can, and drops cached states. Returns
+    /// a receipt that says what was removed, and where parts of the data may still be.
+    ///
+    /// Stop commits to the aggregate first: a background snapshot that is in progress may be stored
+    /// afterwards. The caches of other processes keep states until their time to live has passed.
+    /// Erasing again erases what was stored since. Keys in the audit trail stay. The default
+    /// implementation returns `Unsupported`.
+    async fn erase(&self, key: &AggregateKey, context: &AdminContext) -> Result<Erased, Error> {
+        let _ = (key, context);
+        Err(missing("erase an aggregate"))
     }
 
     /// Retires the snapshots of an aggregate that `filter` selects, under this name, with the actor

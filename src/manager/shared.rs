@@ -21,7 +21,7 @@ use crate::record::SnapshotMeta;
 use crate::retention::{Retention, RetentionPlan};
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
-use crate::store::{Cursor, Deleted, ListRequest, Page, Selection};
+use crate::store::{Cursor, Deleted, Erased, ListRequest, Page, Selection};
 use crate::timestamp::Timestamp;
 
 #[deny(clippy::missing_trait_methods)]
@@ -156,6 +156,10 @@ impl<T: SnapshotAdmin + ?Sized> SnapshotAdmin for Arc<T> {
         context: &AdminContext,
     ) -> Result<u64, Error> {
         (**self).undo_rollback(key, context).await
+    }
+
+    async fn erase(&self, key: &AggregateKey, context: &AdminContext) -> Result<Erased, Error> {
+        (**self).erase(key, context).await
     }
 
     async fn retire(

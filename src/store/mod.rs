@@ -4,6 +4,7 @@ mod capabilities;
 mod cursor;
 mod delete;
 mod delete_plan;
+mod erased;
 mod ext;
 mod list;
 mod pages;
@@ -25,6 +26,7 @@ use crate::snapshot_id::SnapshotId;
 pub use capabilities::Capabilities;
 pub use delete::{DeleteOptions, Deleted, Selection};
 pub use delete_plan::{Deletable, DeletePlan};
+pub use erased::{Erased, Remains};
 pub use ext::{Copied, SnapshotStoreExt};
 pub use list::{Cursor, KeysRequest, ListRequest, Page};
 pub use pages::{KeyPages, ListPages};
@@ -284,6 +286,23 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
         Err(Error::new(ErrorKind::Unsupported, "mark snapshots", message))
     }
 
+    /// Deletes all snapshots of a key, pinned ones as well, and removes their bytes from the disk as
+    /// far as the store can. The receipt says what it cannot reach.
+    ///
+    /// The default implementation deletes, and reports that the bytes may remain
+    /// ([`Remains::Unknown`]). Stores that know more override it. If the future is dropped, or after
+    /// an error, call it again.
+    ///
+    /// # Obligations
+    /// - **C-58** After `Ok`, the key has no snapshot that was stored before the call, and the
+    ///   snapshots of other keys are as before. [`Erased::snapshots`] and [`Erased::bytes`] are what
+    ///   [`delete`](Self::delete) of all snapshots, overruling pins, would return.
+    async fn erase(&self, key: &AggregateKey) -> Result<Erased, Error> {
+        let options = DeleteOptions::default().overrule_pins(true);
+        let deleted = self.delete(key, Selection::All, options).await?;
+        Ok(Erased::new(deleted, [Remains::Unknown]))
+    }
+
     /// Replaces stored records, each only if it is still the expected one. Returns whether each was
     /// replaced. For changes of the form: a record that another process has replaced or deleted
     /// meanwhile is never brought back.
@@ -412,6 +431,10 @@ impl<T: SnapshotStore + ?Sized> SnapshotStore for Arc<T> {
         change: MarkChange<'_>,
     ) -> Result<u64, Error> {
         (**self).mark(key, selection, change).await
+    }
+
+    async fn erase(&self, key: &AggregateKey) -> Result<Erased, Error> {
+        (**self).erase(key).await
     }
 
     async fn rewrite(&self, rewrites: Vec<Rewrite>) -> Result<Vec<bool>, Error> {

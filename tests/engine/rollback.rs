@@ -1,9 +1,10 @@
-//! Rolling back to an older snapshot, and states that the application refuses to store.
+//! Rolling back to an older snapshot, erasing all of them, and states that the application refuses to
+//! store.
 
 use std::time::Duration;
 
 use snapfold::manager::{AdminContext, Fetched, Origin, ROLLBACK};
-use snapfold::store::{Mark, MarkChange, MarkKind, Selection};
+use snapfold::store::{Mark, MarkChange, MarkKind, Remains, Selection};
 use snapfold::trigger::{every_events, manual};
 use snapfold::{AggregateKey, ErrorKind};
 
@@ -100,4 +101,36 @@ async fn a_state_that_the_application_refuses_is_never_stored_and_still_loaded()
     world.engine.flush(Duration::from_secs(3_600)).await.unwrap();
     assert_eq!(world.store.versions(&key).await, [40]);
     assert_eq!(world.engine.statistics().saved, 0);
+}
+
+#[tokio::test]
+async fn an_erased_aggregate_has_no_snapshot_and_no_cached_state() {
+    let store = snapfold::MemoryStore::new();
+    let ledger = snapfold::ledger::StoreLedger::new(store);
+    let world = World::with(|builder| {
+        let builder = builder.trigger(manual()).ledger(ledger);
+        #[cfg(feature = "cache")]
+        let builder = builder.cache(snapfold::engine::CacheConfig::default());
+        builder
+    });
+    let (erased, other) = (key("a"), key("b"));
+    for key in [&erased, &other] {
+        world.grow(key, 30);
+        world.snapshots_at(key, &[10, 20]).await;
+        world.load_checked(key).await;
+    }
+    let admin = world.engine.admin();
+    let pin = Mark::pin("p", at(1));
+    admin.mark(&erased, Selection::All, MarkChange::Set(&pin), &by_ops()).await.unwrap();
+    let receipt = admin.erase(&erased, &by_ops()).await.unwrap();
+    assert_eq!(receipt.snapshots, 2);
+    assert!(receipt.remains.contains(&Remains::Ledger), "{receipt}");
+    assert!(receipt.remains.contains(&Remains::Events), "{receipt}");
+    let loaded = world.load_checked(&erased).await;
+    assert_eq!(loaded.provenance.origin, Origin::Replay);
+    assert_ne!(world.load_checked(&other).await.provenance.origin, Origin::Replay);
+    assert_eq!(admin.erase(&erased, &by_ops()).await.unwrap().snapshots, 0);
+    let foreign = AggregateKey::new("other", "a").unwrap();
+    let refused = admin.erase(&foreign, &by_ops()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidInput);
 }

@@ -13,6 +13,7 @@
 #[cfg(feature = "memory")]
 mod at_time;
 mod damage;
+mod erase;
 mod golden;
 #[cfg(unix)]
 mod kill;

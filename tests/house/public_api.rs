@@ -59,9 +59,9 @@ use snapfold::{
         RejectReason, SnapshotDetails, SnapshotMeta, SnapshotSource, StateDigest,
     },
     store::{
-        Capabilities, Copied, Cursor, Deletable, DeleteOptions, DeletePlan, Deleted, Found,
+        Capabilities, Copied, Cursor, Deletable, DeleteOptions, DeletePlan, Deleted, Erased, Found,
         KeyPages, KeysRequest, ListPages, ListRequest, Lookup, Mark, MarkChange, MarkKind, Marks,
-        Page, PutOptions, PutOutcome, Query, Rewrite, Selection, SnapshotStoreExt,
+        Page, PutOptions, PutOutcome, Query, Remains, Rewrite, Selection, SnapshotStoreExt,
     },
 };
 #[cfg(feature = "zstd")]

@@ -14,8 +14,9 @@ use crate::mark::{MarkChange, Marks};
 use crate::record::{Header, Record, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
-    Capabilities, Cursor, Deletable, DeleteOptions, DeletePlan, Deleted, Found, KeysRequest,
-    ListRequest, Lookup, Page, PutOptions, PutOutcome, Query, Rewrite, Selection, SnapshotStore,
+    Capabilities, Cursor, Deletable, DeleteOptions, DeletePlan, Deleted, Erased, Found,
+    KeysRequest, ListRequest, Lookup, Page, PutOptions, PutOutcome, Query, Rewrite, Selection,
+    SnapshotStore,
 };
 use crate::timeline::{Entry, Key, Timeline, Wanted};
 use crate::timestamp::Timestamp;
@@ -225,6 +226,11 @@ impl SnapshotStore for MemoryStore {
             own.and_then(|(_, versions)| versions.insert(stored));
         }
         Ok(count)
+    }
+
+    async fn erase(&self, key: &AggregateKey) -> Result<Erased, Error> {
+        let options = DeleteOptions::default().overrule_pins(true);
+        Ok(Erased::new(self.delete(key, Selection::All, options).await?, []))
     }
 
     async fn rewrite(&self, rewrites: Vec<Rewrite>) -> Result<Vec<bool>, Error> {

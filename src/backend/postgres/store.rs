@@ -34,8 +34,8 @@ use crate::mark::MarkChange;
 use crate::record::{Record, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
-    Capabilities, Cursor, DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, Page,
-    PutOptions, PutOutcome, Query, Rewrite, Selection, SnapshotStore,
+    Capabilities, Cursor, DeleteOptions, Deleted, Erased, KeysRequest, ListRequest, Lookup, Page,
+    PutOptions, PutOutcome, Query, Remains, Rewrite, Selection, SnapshotStore,
 };
 
 /// The longest wait for a connection from a pool that this store creates. sqlx adds it to the
@@ -416,6 +416,12 @@ impl SnapshotStore for PostgresStore {
             }
         }
         Ok(deleted)
+    }
+
+    async fn erase(&self, key: &AggregateKey) -> Result<Erased, Error> {
+        let options = DeleteOptions::default().overrule_pins(true);
+        let deleted = self.delete(key, Selection::All, options).await?;
+        Ok(Erased::new(deleted, [Remains::DeadRows, Remains::Backups]))
     }
 
     async fn rewrite(&self, rewrites: Vec<Rewrite>) -> Result<Vec<bool>, Error> {

@@ -121,7 +121,8 @@ impl DeprecateArguments {
             }
             return Ok((page, next));
         }
-        let opened = session.store().await?;
+        let opened =
+            if self.yes { session.store_to_change().await? } else { session.store().await? };
         let store = &*opened.store;
         let (keys, next) = stored_keys(session, store, Some(&self.kind), None, after).await?;
         let metas = snapshots_of_each(store, &keys).await?;
@@ -140,7 +141,7 @@ impl DeprecateArguments {
             admin.retire(key, filter, &self.name, &session.context).await?;
             return Ok(());
         }
-        let opened = session.store().await?;
+        let opened = session.store_to_change().await?;
         let ids: Vec<_> = selected.iter().map(|meta| meta.id()).collect();
         let set = MarkChange::Set(retirement);
         let marking = opened.store.mark(key, Selection::Ids(&ids), set).await;

@@ -11,6 +11,7 @@ mod check_aggregate;
 mod completions;
 mod deprecate;
 mod diff;
+mod erase;
 mod explain;
 mod export;
 mod import;
@@ -55,6 +56,7 @@ pub(super) enum ToolCommand {
     Retire(marks::RetireArguments),
     Restore(marks::RestoreArguments),
     Deprecate(deprecate::DeprecateArguments),
+    Erase(erase::EraseArguments),
     Export(export::ExportArguments),
     Import(import::ImportArguments),
     Audit(audit::AuditArguments),
@@ -90,6 +92,7 @@ impl ToolCommand {
             Self::Retire(arguments) => arguments.run(session).await,
             Self::Restore(arguments) => arguments.run(session).await,
             Self::Deprecate(arguments) => arguments.run(session).await,
+            Self::Erase(arguments) => arguments.run(session).await,
             Self::Export(arguments) => arguments.run(session).await,
             Self::Import(arguments) => arguments.run(session).await,
             Self::Audit(arguments) => arguments.run(session).await,

@@ -14,7 +14,7 @@ use crate::mark::MarkChange;
 use crate::record::{Record, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
-    Capabilities, Cursor, DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, Page,
+    Capabilities, Cursor, DeleteOptions, Deleted, Erased, KeysRequest, ListRequest, Lookup, Page,
     PutOptions, PutOutcome, Query, Selection, SnapshotStore,
 };
 
@@ -181,6 +181,10 @@ impl Probe {
         options: DeleteOptions,
     ) -> Result<Vec<Deleted>, Stop> {
         self.call("delete_many", self.store.delete_many(selected, options)).await
+    }
+
+    pub(super) async fn erase(&self, key: &AggregateKey) -> Result<Erased, Stop> {
+        self.call("erase", self.store.erase(key)).await
     }
 
     pub(super) async fn mark(

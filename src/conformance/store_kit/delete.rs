@@ -8,7 +8,7 @@ use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::record::{Record, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
-use crate::store::{Deleted, ListRequest, PutOutcome, Query, Selection};
+use crate::store::{Deleted, ListRequest, Mark, MarkChange, PutOutcome, Query, Selection};
 
 cases! { Delete:
     "all snapshots of a key are deleted", ["C-50"], all;
@@ -24,6 +24,7 @@ cases! { Delete:
     "a deleted snapshot is not listed", ["C-51"], not_listed;
     "a snapshot that is put after a delete is found", ["C-52"], put_again;
     "a deleted identity can be put as if it were new", ["C-52"], as_new;
+    "an erased key has no snapshots, and others have theirs", ["C-58"], erased;
 }
 
 /// Puts versions 2, 4, 6 and 8, of which 4 and 6 exist in all generations.
@@ -251,4 +252,37 @@ async fn as_new(cx: &mut Context) -> Result<(), Stop> {
         &[PutOutcome::Stored],
     )?;
     store.holds_or(&other, Blame::all("C-52")).await
+}
+
+async fn erased(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let (a, of_a) = fill(&store).await?;
+    let (b, of_b) = fill_key(&store, key("b")?).await?;
+    if store.capabilities().marks {
+        let pin = Mark::pin("kit", at(1));
+        store.mark(&a, Selection::Ids(&[id(NEW, 4)]), MarkChange::Set(&pin)).await?;
+    }
+    let bytes: u64 = of_a.iter().map(|(_, record)| record.as_bytes().len() as u64).sum();
+    for (snapshots, bytes) in [(of_a.len() as u64, bytes), (0, 0)] {
+        let erased = store.erase(&a).await?;
+        ensure((erased.snapshots, erased.bytes) == (snapshots, bytes), || {
+            Failure::new("C-58", format!("erase {a}"))
+                .expected(format!("{snapshots} snapshots, {bytes} bytes"))
+                .got(shown(&erased))
+        })?;
+        let left = store.list(ListRequest::new(&a)).await?.items;
+        ensure(left.is_empty(), || {
+            Failure::new("C-58", format!("list {a} after it was erased"))
+                .expected("no snapshots")
+                .got(shown(&left))
+        })?;
+    }
+    let records: Vec<_> = of_b.into_iter().map(|(_, record)| record).collect();
+    store.blaming("C-58").holds_all(&records).await?;
+    let listed = store.list(ListRequest::new(&b)).await?.items.len();
+    ensure(listed == records.len(), || {
+        Failure::new("C-58", format!("list {b} after {a} was erased"))
+            .expected(shown(&records.len()))
+            .got(shown(&listed))
+    })
 }

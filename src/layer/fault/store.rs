@@ -20,8 +20,8 @@ use crate::mark::MarkChange;
 use crate::record::{Record, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
-    Capabilities, Cursor, DeleteOptions, Deleted, Found, KeysRequest, ListRequest, Lookup, Page,
-    PutOptions, PutOutcome, Query, Rewrite, Selection, SnapshotStore, get_each, list_each,
+    Capabilities, Cursor, DeleteOptions, Deleted, Erased, Found, KeysRequest, ListRequest, Lookup,
+    Page, PutOptions, PutOutcome, Query, Rewrite, Selection, SnapshotStore, get_each, list_each,
 };
 
 /// A store that injects faults into another store, to test applications and this crate.
@@ -388,6 +388,12 @@ impl SnapshotStore for FaultyStore {
     ) -> Result<Vec<Deleted>, Error> {
         let delete = self.inner.delete_many(selected, options);
         self.call(StoreCall::Delete, None, delete).await.map(|(deleted, _)| deleted)
+    }
+
+    /// Counts as a delete.
+    async fn erase(&self, key: &AggregateKey) -> Result<Erased, Error> {
+        let erase = self.inner.erase(key);
+        self.call(StoreCall::Delete, None, erase).await.map(|(erased, _)| erased)
     }
 
     async fn mark(

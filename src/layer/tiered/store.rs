@@ -9,7 +9,7 @@ use crate::mark::MarkChange;
 use crate::record::{Record, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
-    Capabilities, Cursor, DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, Page,
+    Capabilities, Cursor, DeleteOptions, Deleted, Erased, KeysRequest, ListRequest, Lookup, Page,
     PutOptions, PutOutcome, Query, Rewrite, Selection, SnapshotStore,
 };
 
@@ -73,6 +73,14 @@ impl SnapshotStore for TieredStore {
             deleted.push(self.delete_both(key, Selection::Ids(ids), options).await?);
         }
         Ok(deleted)
+    }
+
+    async fn erase(&self, key: &AggregateKey) -> Result<Erased, Error> {
+        // The cold store first, so that nothing can be restored from it, and once more for what was
+        // archived before the hot one was erased.
+        let cold = self.cold.erase(key).await?;
+        let hot = self.hot.erase(key).await?;
+        Ok(cold.and(hot).and(self.cold.erase(key).await?))
     }
 
     async fn mark(

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 
 use snapfold::record::Record;
-use snapfold::store::{DeleteOptions, Deleted, ListRequest, PutOptions, Selection};
+use snapfold::store::{self, DeleteOptions, Deleted, ListRequest, PutOptions, Selection};
 use snapfold::{AggregateKey, Error, ErrorKind, SnapshotId};
 
 use super::disk::{Disk, Incoming};
-use super::mutant::{AllErased, Erased, Honest, Metas, Mutant, Outcomes};
+use super::mutant::{AllErased, Erased, Honest, Metas, Mutant, Outcomes, Receipt};
 use super::truth::Truth;
 
 mutants! {
@@ -32,6 +32,9 @@ mutants! {
     leaves_out_keys_without_snapshots: NoEmptyResults breaks "C-56" shows "C-57";
     fails_for_one_key_without_snapshots: FailsForUnknown breaks "C-57";
     hides_what_is_put_after_a_delete: TombstoneWins breaks "C-52";
+    erases_all_but_pinned_ones: ErasesUnpinned breaks "C-58";
+    erases_every_key: ErasesEveryKey breaks "C-58";
+    gives_the_same_receipt_again: SameReceipt breaks "C-58";
 }
 
 #[derive(Default)]
@@ -343,5 +346,45 @@ impl Mutant for FailsForUnknown {
             return Err(Error::new(ErrorKind::Store, "delete", "no such aggregate"));
         }
         Ok(deleted)
+    }
+}
+
+#[derive(Default)]
+struct ErasesUnpinned;
+
+impl Mutant for ErasesUnpinned {
+    async fn erase(&self, truth: &Truth, key: &AggregateKey) -> Receipt {
+        let deleted =
+            self.delete_with(truth, key, Selection::All, DeleteOptions::default()).await?;
+        Ok(store::Erased::new(deleted, []))
+    }
+}
+
+#[derive(Default)]
+struct ErasesEveryKey;
+
+impl Mutant for ErasesEveryKey {
+    async fn erase(&self, truth: &Truth, key: &AggregateKey) -> Receipt {
+        let mut erased = store::Erased::default();
+        let keys: Vec<_> = truth.disk().written.keys().cloned().collect();
+        for one in keys {
+            let deleted = truth.delete(&one, Selection::All);
+            if one == *key {
+                erased = store::Erased::new(deleted, []);
+            }
+        }
+        Ok(erased)
+    }
+}
+
+/// The receipt of the first call.
+#[derive(Default)]
+struct SameReceipt(Mutex<Option<store::Erased>>);
+
+impl Mutant for SameReceipt {
+    async fn erase(&self, truth: &Truth, key: &AggregateKey) -> Receipt {
+        let deleted = truth.delete(key, Selection::All);
+        let mut receipt = self.0.lock().unwrap();
+        Ok(receipt.get_or_insert_with(|| store::Erased::new(deleted, [])).clone())
     }
 }

@@ -19,6 +19,7 @@ pub(crate) type Answer = Result<Lookup, Error>;
 pub(crate) type Metas = Result<Page<SnapshotMeta, SnapshotId>, Error>;
 pub(crate) type Keys = Result<Page<AggregateKey, Cursor>, Error>;
 pub(crate) type Erased = Result<Deleted, Error>;
+pub(crate) type Receipt = Result<snapfold::store::Erased, Error>;
 pub(crate) type Marked = Result<u64, Error>;
 pub(crate) type Rewritten = Result<Vec<bool>, Error>;
 pub(crate) type Pages = Result<Vec<Page<SnapshotMeta, SnapshotId>>, Error>;
@@ -144,6 +145,14 @@ pub(crate) trait Mutant: Default + Send + Sync + 'static {
         change: MarkChange<'_>,
     ) -> impl Future<Output = Marked> + Send {
         async move { truth.mark(key, selection, change) }
+    }
+
+    fn erase(&self, truth: &Truth, key: &AggregateKey) -> impl Future<Output = Receipt> + Send {
+        async move {
+            let options = DeleteOptions::default().overrule_pins(true);
+            let deleted = self.delete_with(truth, key, Selection::All, options).await?;
+            Ok(snapfold::store::Erased::new(deleted, []))
+        }
     }
 
     fn rewrite(
@@ -279,6 +288,13 @@ impl<M: Mutant> SnapshotStore for Store<M> {
         let changed = self.mutant.mark(&self.truth, key, selection, change).await;
         yield_now().await;
         changed
+    }
+
+    async fn erase(&self, key: &AggregateKey) -> Receipt {
+        yield_now().await;
+        let erased = self.mutant.erase(&self.truth, key).await;
+        yield_now().await;
+        erased
     }
 
     async fn rewrite(&self, rewrites: Vec<Rewrite>) -> Rewritten {

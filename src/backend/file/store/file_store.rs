@@ -21,7 +21,9 @@ use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::mark::MarkChange;
 use crate::record::Record;
-use crate::store::{DeleteOptions, Deleted, Lookup, PutOptions, PutOutcome, Query, Selection};
+use crate::store::{
+    DeleteOptions, Deleted, Erased, Lookup, PutOptions, PutOutcome, Query, Remains, Selection,
+};
 
 /// A durable, checksummed snapshot store in a directory.
 ///
@@ -241,6 +243,28 @@ impl FileStore {
             Some(work) => self.0.write(work).map(Answer::deleted),
             None => Ok(Deleted::default()),
         }
+    }
+
+    /// Calls [`erase`](crate::SnapshotStore::erase) and blocks until no file of the directory
+    /// contains a record of `key`.
+    ///
+    /// Ends the file that is being written, and replaces each file that contains records of the
+    /// key, deleted ones as well, by one without them. Each of these files is read and copied
+    /// once. Reads and writes continue. Names and numbers of the key's deletes stay in the log
+    /// until a compaction drops them.
+    ///
+    /// # Errors
+    /// The same errors as [`delete`](crate::SnapshotStore::delete) and
+    /// [`compact`](Self::compact). After an error, the snapshots may be deleted while their bytes
+    /// are still there: call this again.
+    pub fn erase_blocking(&self, key: &AggregateKey) -> Result<Erased, Error> {
+        let options = DeleteOptions::default().overrule_pins(true);
+        let deleted = self.delete_blocking(key, Selection::All, options)?;
+        let rewritten = self.0.core.expunge(key)?;
+        let remains = [Remains::FreedBlocks, Remains::Backups];
+        let mut erased = Erased::new(deleted, remains);
+        erased.rewritten_files = rewritten;
+        Ok(erased)
     }
 
     /// Calls [`mark`](crate::SnapshotStore::mark) and blocks until the change is durable.

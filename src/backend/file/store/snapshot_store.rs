@@ -19,7 +19,7 @@ use crate::mark::MarkChange;
 use crate::record::{Record, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
-    Capabilities, Cursor, DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, Page,
+    Capabilities, Cursor, DeleteOptions, Deleted, Erased, KeysRequest, ListRequest, Lookup, Page,
     PutOptions, PutOutcome, Query, Rewrite, Selection, SnapshotStore,
 };
 use crate::timestamp::Timestamp;
@@ -157,6 +157,11 @@ impl SnapshotStore for FileStore {
             Some(work) => self.0.submit(work).await.map(Answer::marked),
             None => Ok(0),
         }
+    }
+
+    async fn erase(&self, key: &AggregateKey) -> Result<Erased, Error> {
+        let (store, key) = (self.clone(), key.clone());
+        blocking(move || store.erase_blocking(&key)).await
     }
 
     async fn rewrite(&self, rewrites: Vec<Rewrite>) -> Result<Vec<bool>, Error> {

@@ -26,6 +26,15 @@ impl Core {
         self.roll(log)
     }
 
+    /// Ends the active segment if it contains frames, so that it can be rewritten.
+    pub(crate) fn end_segment(&self) -> Result<(), Error> {
+        let mut log = self.log();
+        if log.active.as_ref().is_some_and(|active| active.end > HEAD_BYTES) {
+            self.roll(&mut log)?;
+        }
+        Ok(())
+    }
+
     /// Starts a new segment. Can be called again after an error.
     fn roll(&self, log: &mut Log) -> Result<(), Error> {
         if log.next.is_none() {

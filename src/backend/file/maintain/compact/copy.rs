@@ -148,7 +148,7 @@ impl Core {
         self.damaged(segment, offset)
     }
 
-    fn damaged(&self, segment: &Segment, offset: u64) -> Error {
+    pub(super) fn damaged(&self, segment: &Segment, offset: u64) -> Error {
         let path = self.path(&names::segment(segment.id));
         let why = format!("the frame at offset {offset} is damaged: {REPAIR}");
         let error = corrupt(OPERATION, &path, why);
@@ -157,7 +157,7 @@ impl Core {
     }
 
     /// Returns the hints of a sealed segment, from its index file or from a scan.
-    fn hints_of(&self, segment: &Segment) -> Result<Hints, Error> {
+    pub(super) fn hints_of(&self, segment: &Segment) -> Result<Hints, Error> {
         let bytes = segment.bytes.load(Ordering::Relaxed);
         let path = self.path(&names::hints(segment.id));
         let read = read_whole(&*self.disk, &path).ok();
