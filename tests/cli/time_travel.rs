@@ -69,7 +69,7 @@ fn snapshots_are_compared_with_the_events_and_retired() {
     let after = run(&shop, &["refold", "account"]);
     assert!(after.out.contains("8 equal, 1 skipped, 0 wrong"), "{}", after.out);
     let audit = run(&shop, &["audit", "ls"]);
-    assert!(audit.out.contains("set_retirement refold"), "{}", audit.out);
+    assert!(audit.out.contains("retire_different of account alice"), "{}", audit.out);
 }
 
 #[test]

@@ -483,7 +483,8 @@ async fn a_header_that_lies_about_lengths_with_a_valid_checksum_is_a_miss() {
         crate::record_bytes::with(&record, &three)
     })
     .await;
-    assert!(miss(&world).await.is_corrupt());
+    let reject = miss(&world).await;
+    assert!(reject.is_corrupt() || matches!(reject, RejectReason::NeedsOther(_)), "{reject}");
 }
 
 #[cfg(feature = "lz4")]

@@ -59,9 +59,8 @@ impl Core {
             .map(|other| candidate(other))
             .collect();
         let victims = [segment];
-        if let Some(output) = self.copy_all(&victims, &others, &mut |_| true)? {
-            self.replace(&victims, output)?;
-        }
-        Ok(())
+        let mut output = None;
+        self.copy_all(&victims, &others, &mut output, &mut |_| true)?;
+        self.replace(&victims, output).map(drop)
     }
 }

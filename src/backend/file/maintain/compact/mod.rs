@@ -101,36 +101,33 @@ impl Core {
         let others: Vec<_> = all.iter().filter(|one| !chosen.contains(&one.id)).copied().collect();
         let victims: Vec<_> =
             segments.into_iter().filter(|segment| chosen.contains(&segment.id)).collect();
-        let Some(output) = self.copy_all(&victims, &others, pace)? else { return Ok(None) };
+        let mut output = None;
+        if !self.copy_all(&victims, &others, &mut output, pace)? {
+            return Ok(None);
+        }
         let copied_bytes = output.as_ref().map_or(0, |output| output.end() - HEAD_BYTES);
         made.extend(self.replace(&victims, output)?);
         let freed_bytes = victims.iter().map(|one| one.bytes.load(Ordering::Relaxed)).sum();
         Ok(Some(Compacted { removed: victims.len() as u64, freed_bytes, copied_bytes }))
     }
 
-    /// Copies the live frames of the victims: `Some(None)` if there are none, `None` if `pace`
+    /// Copies the live frames of the victims to an output, if there are any. Returns false if `pace`
     /// requested a stop.
     fn copy_all(
         &self,
         victims: &[Arc<Segment>],
         others: &[Candidate],
+        output: &mut Option<Output>,
         pace: Pace<'_>,
-    ) -> Result<Option<Option<Output>>, Error> {
-        let mut output = None;
+    ) -> Result<bool, Error> {
         for victim in victims {
-            match self.copy_live(victim, others, &mut output, pace) {
-                Ok(true) => {}
-                Ok(false) => {
-                    self.discard(output);
-                    return Ok(None);
-                }
-                Err(error) => {
-                    self.discard(output);
-                    return Err(error);
-                }
+            let copied = self.copy_live(victim, others, output, pace);
+            if !matches!(copied, Ok(true)) {
+                self.discard(output.take());
+                return copied;
             }
         }
-        Ok(Some(output))
+        Ok(true)
     }
 
     /// Replaces the victims with the output. Returns the number of the output.
