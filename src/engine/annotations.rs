@@ -99,8 +99,7 @@ impl<A: Aggregate> EngineCore<A> {
         (summary.added, summary.changed, summary.removed) =
             (diff.added, diff.changed, diff.removed);
         if self.openers.seal.is_none() {
-            summary.paths = diff.changes.iter().map(|change| change.path().to_string()).collect();
-            summary.paths = summary.paths_within().map(str::to_owned).collect();
+            summary.set_paths(diff.changes.iter().map(|change| change.path().to_string()));
         }
         Ok(Some(summary))
     }

@@ -74,9 +74,10 @@ impl RecordBuilder {
     }
 
     /// Creates a builder for the snapshot with this header, without compression. `None` if a newer
-    /// release wrote something into the header that this one does not know and would lose.
+    /// release wrote something into the header that this one does not know, or would not write.
     pub(crate) fn of(header: &Header<'_>) -> Result<Option<Self>, Error> {
-        if !extension::are_known(header.extensions) {
+        let details = header.details();
+        if !extension::are_known(header.extensions) || details.check().is_err() {
             return Ok(None);
         }
         let key = AggregateKey::from_stored(header.tenant, header.kind, header.id)?;
@@ -88,7 +89,7 @@ impl RecordBuilder {
         builder.extensions.anchor = header.anchor.map(<[u8]>::to_vec);
         builder.extensions.labels = header.labels().map(str::to_owned).collect();
         builder.extensions.origin = header.origin.map(str::to_owned);
-        builder.extensions.details = header.details();
+        builder.extensions.details = details;
         Ok(Some(builder))
     }
 

@@ -84,8 +84,8 @@ pub struct ChangeSummary {
     pub changed: u64,
     /// The number of values that were removed.
     pub removed: u64,
-    /// The paths of the first changes, in the order of the state, cut to
-    /// [`MAX_PATHS_BYTES`](Self::MAX_PATHS_BYTES).
+    /// The paths of the first changes, in the order of the state, at most
+    /// [`MAX_PATHS_BYTES`](Self::MAX_PATHS_BYTES) long together.
     pub paths: Vec<String>,
 }
 
@@ -130,6 +130,15 @@ impl SnapshotDetails {
         }
         if self.fields.iter().any(|(name, _)| name.is_empty()) {
             return invalid("a field has an empty name: name it".to_owned());
+        }
+        let paths = self.changes.iter().flat_map(|changes| &changes.paths);
+        let (bytes, limit) =
+            (paths.map(String::len).sum::<usize>(), ChangeSummary::MAX_PATHS_BYTES);
+        if bytes > limit {
+            return invalid(format!(
+                "the paths of changes are {bytes} bytes long together, but the limit is {limit}: \
+                 list fewer"
+            ));
         }
         let fields = self.fields.iter().map(|(name, value)| name.len() + value.len());
         let bytes: usize = fields.chain(self.warnings.iter().map(String::len)).sum();
@@ -185,7 +194,7 @@ impl SnapshotDetails {
             for count in [changes.added, changes.changed, changes.removed] {
                 put_varint(&mut value, count);
             }
-            for path in changes.paths_within() {
+            for path in &changes.paths {
                 put_text(&mut value, path);
             }
             put(CHANGES, &value, "the summary of changes")?;
@@ -293,13 +302,14 @@ impl ChangeSummary {
     /// The maximum length of all paths together, in bytes (inclusive).
     pub const MAX_PATHS_BYTES: usize = 1_000;
 
-    /// Returns the paths that are stored: the first ones, up to the limit.
-    pub(crate) fn paths_within(&self) -> impl Iterator<Item = &str> {
+    /// Sets the first of these paths, up to the limit.
+    pub(crate) fn set_paths(&mut self, paths: impl IntoIterator<Item = String>) {
         let mut bytes = 0;
-        self.paths.iter().map(String::as_str).take_while(move |path| {
+        let fits = |path: &String| {
             bytes += path.len();
             bytes <= Self::MAX_PATHS_BYTES
-        })
+        };
+        self.paths = paths.into_iter().take_while(fits).collect();
     }
 }
 
@@ -349,11 +359,14 @@ mod tests {
 
     #[test]
     fn the_first_paths_are_stored() {
-        let path = "p".repeat(300);
-        let changes = ChangeSummary { paths: vec![path; 5], ..ChangeSummary::default() };
-        assert_eq!(changes.paths_within().count(), 3);
-        let long = ChangeSummary { paths: vec!["p".repeat(2_000)], ..ChangeSummary::default() };
-        assert_eq!(long.paths_within().count(), 0);
+        let mut changes = ChangeSummary::default();
+        changes.set_paths(vec!["p".repeat(300); 5]);
+        assert_eq!(changes.paths.len(), 3);
+        changes.set_paths(["p".repeat(2_000)]);
+        assert_eq!(changes.paths.len(), 0);
         assert_eq!(changes.to_string(), "0 added, 0 changed, 0 removed");
+        changes.paths = vec!["p".repeat(2_000)];
+        let details = SnapshotDetails { changes: Some(changes), ..SnapshotDetails::NONE };
+        assert_eq!(details.check().unwrap_err().kind(), ErrorKind::InvalidInput);
     }
 }

@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::ledger::Task;
 use crate::manager::{AdminContext, Rejected, SnapshotAdmin, SnapshotFilter};
+use crate::record::SnapshotMeta;
 use crate::retention::Retention;
 use crate::store::Cursor;
 
@@ -58,6 +59,9 @@ pub struct Batch {
     on_progress: Option<Arc<OnProgress>>,
     pub(super) watcher: Option<Arc<dyn BatchWatcher>>,
 }
+
+/// The number of aggregates whose snapshots are listed for a page.
+const KEYS: usize = 256;
 
 type OnProgress = dyn Fn(&BatchProgress<'_>) + Send + Sync;
 
@@ -214,7 +218,7 @@ impl Batch {
         Coverage::new(running.work.progress.read(), report.error)
     }
 
-    async fn listed(&self, action: TaskAction) -> BatchReport {
+    pub(super) async fn listed(&self, action: TaskAction) -> BatchReport {
         self.list(&Running::new(self, action)).await
     }
 
@@ -236,8 +240,32 @@ impl Batch {
         }
     }
 
-    async fn named(&self, action: TaskAction, keys: &[AggregateKey]) -> BatchReport {
+    pub(super) async fn named(&self, action: TaskAction, keys: &[AggregateKey]) -> BatchReport {
         self.name(&Running::new(self, action), keys).await
+    }
+
+    /// Returns the report of a batch that could not begin.
+    pub(super) fn refused(&self, error: Error) -> BatchReport {
+        Running::new(self, TaskAction::Coverage).report(Some(error), None)
+    }
+
+    /// Calls `with` with each snapshot of the tenant.
+    pub(super) async fn each_snapshot(
+        &self,
+        mut with: impl FnMut(SnapshotMeta) + Send,
+    ) -> Result<(), Error> {
+        let mut cursor = None;
+        loop {
+            let page = self.admin.keys(&self.tenant, cursor.as_ref(), KEYS).await?;
+            for key in &page.items {
+                self.admin.snapshots(key, 0..=u64::MAX).await?.into_iter().for_each(&mut with);
+            }
+            let next = page.next.filter(|next| Some(next) != cursor.as_ref());
+            if next.is_none() {
+                return Ok(());
+            }
+            cursor = next;
+        }
     }
 
     async fn name(&self, running: &Running<'_>, keys: &[AggregateKey]) -> BatchReport {

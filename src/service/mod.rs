@@ -7,6 +7,7 @@ mod bar;
 mod batch;
 mod counts;
 mod coverage;
+mod savepoint;
 mod scheduler;
 mod sizes;
 pub mod transfer;

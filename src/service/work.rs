@@ -14,8 +14,10 @@ use crate::ledger::{KeepRule, ScheduleKey, Task};
 use crate::manager::{
     AdminContext, CreateOptions, CreateOutcome, Rejected, Retained, SnapshotAdmin, SnapshotFilter,
 };
+use crate::record::SnapshotMeta;
 use crate::retention::{Retention, keep_last, keep_within};
-use crate::store::{Cursor, Page};
+use crate::snapshot_id::SnapshotId;
+use crate::store::{Cursor, MarkChange, MarkKind, Page, Selection};
 
 pub(super) const NAME: &str = "run a task";
 /// The number of keys in one page.
@@ -32,6 +34,10 @@ pub(super) enum TaskAction {
     Policy(Arc<dyn Retention>),
     /// Retires the snapshots that the filter selects, under a name.
     Retire(SnapshotFilter, String),
+    /// Pins a snapshot of the current state under a name.
+    Savepoint(String),
+    /// Clears the pins of a name.
+    Release(String),
     /// Looks for a snapshot of the current generation.
     Coverage,
 }
@@ -211,7 +217,7 @@ impl TaskWork {
             TaskAction::Policy(_) | TaskAction::Task(Task::Retention(_) | Task::Keep(_)) => {
                 RETENTION_PAGE
             }
-            TaskAction::Task(_) | TaskAction::Retire(..) | TaskAction::Coverage => PAGE,
+            _ => PAGE,
         }
     }
 
@@ -223,9 +229,9 @@ impl TaskWork {
         limit: usize,
     ) -> Result<Page<AggregateKey, Cursor>, Error> {
         let page = match self.action {
-            TaskAction::Task(Task::SnapshotAll) | TaskAction::Coverage => {
-                self.admin.event_keys(tenant, after, limit).await?
-            }
+            TaskAction::Task(Task::SnapshotAll)
+            | TaskAction::Savepoint(_)
+            | TaskAction::Coverage => self.admin.event_keys(tenant, after, limit).await?,
             _ => self.admin.keys(tenant, after, limit).await?,
         };
         if page.next.is_some() && page.next.as_ref() == after {
@@ -243,6 +249,8 @@ impl TaskWork {
                 let retired = self.admin.retire(key, filter, name, &self.context).await?;
                 return Ok(Acted { changed: retired > 0, ..Acted::default() });
             }
+            TaskAction::Savepoint(pin) => return self.savepoint(key, pin).await,
+            TaskAction::Release(pin) => return self.release(key, pin).await,
             TaskAction::Coverage => {
                 let is_uncovered = !self.admin.is_covered(key).await?;
                 return Ok(Acted { is_uncovered, ..Acted::default() });
@@ -269,6 +277,33 @@ impl TaskWork {
         }
     }
 
+    /// Returns the snapshots with this pin.
+    async fn pinned(&self, key: &AggregateKey, pin: &str) -> Result<Vec<SnapshotId>, Error> {
+        let metas = self.admin.snapshots(key, 0..=u64::MAX).await?;
+        let pinned = metas.iter().filter(|meta| meta.marks.find(MarkKind::Pin, pin).is_some());
+        Ok(pinned.map(SnapshotMeta::id).collect())
+    }
+
+    /// Pins a snapshot of the current state, unless the aggregate has one with this pin.
+    async fn savepoint(&self, key: &AggregateKey, pin: &str) -> Result<Acted, Error> {
+        if !self.pinned(key, pin).await?.is_empty() {
+            return Ok(Acted::default());
+        }
+        let options = CreateOptions::new().pin(pin);
+        let created = self.admin.create(key, options, &self.context).await?;
+        Ok(Acted { changed: created.meta().is_some(), ..Acted::default() })
+    }
+
+    async fn release(&self, key: &AggregateKey, pin: &str) -> Result<Acted, Error> {
+        let ids = self.pinned(key, pin).await?;
+        if ids.is_empty() {
+            return Ok(Acted::default());
+        }
+        let clear = MarkChange::Clear { kind: MarkKind::Pin, name: pin };
+        self.admin.mark(key, Selection::Ids(&ids), clear, &self.context).await?;
+        Ok(Acted { changed: true, ..Acted::default() })
+    }
+
     /// Retires the snapshots that differ from the events.
     async fn compare(&self, key: &AggregateKey) -> Result<Acted, Error> {
         let compared = self.admin.compare_with_events(key).await?;
@@ -288,7 +323,7 @@ impl TaskWork {
             TaskAction::Policy(policy) => Some(Arc::clone(policy)),
             TaskAction::Task(Task::Retention(rule)) => Some(policy(*rule)),
             TaskAction::Task(Task::Keep(policy)) => Some(Arc::new(policy.clone())),
-            TaskAction::Task(_) | TaskAction::Retire(..) | TaskAction::Coverage => None,
+            _ => None,
         }
     }
 }

@@ -86,6 +86,8 @@ mod retention_worlds;
 mod review;
 #[cfg(feature = "postcard")]
 mod rollback;
+#[cfg(all(feature = "conformance", feature = "postcard"))]
+mod savepoints;
 #[cfg(all(feature = "postcard", feature = "lz4"))]
 mod scheduler;
 #[cfg(all(feature = "conformance", feature = "lz4", feature = "zstd"))]
