@@ -68,9 +68,7 @@ impl fmt::Display for Remains {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Unknown => "the store does not say whether deleted bytes leave its disk",
-            Self::Backups => {
-                "backups and copies of the store, delete them or wait until they expire"
-            }
+            Self::Backups => "backups and copies of the store: delete them as well",
             Self::FreedBlocks => "blocks of the disk that were freed and not yet overwritten",
             Self::DeadRows => "dead rows until the next VACUUM, and the write-ahead log",
             Self::Ledger => "audit trail, statistics and schedules, which contain the key",
