@@ -484,13 +484,6 @@ pub trait SnapshotAdmin: Inspect {
     }
 }
 
-/// The name of the retirements that [`SnapshotAdmin::rollback`] sets.
-pub const ROLLBACK: &str = "rollback";
-
-/// The name of the retirements that [`SnapshotAdmin::retire_different`] and
-/// [spot checks](crate::engine::SpotChecks) set.
-pub const REFOLD: &str = "refold";
-
 /// Applies `policy` to one aggregate after the other.
 pub(crate) async fn apply_each<S: SnapshotAdmin + ?Sized>(
     admin: &S,
