@@ -30,7 +30,7 @@ use log::Log;
 use maintenance::Maintenance;
 use reserve::Reserve;
 use segment::Segments;
-use tail::Tail;
+use tail::OpenTail;
 use troubles::Troubles;
 
 /// An open store.
@@ -52,7 +52,7 @@ pub(crate) struct Core {
     pub(super) maintenance: Maintenance,
     pub(super) snapshots: AtomicU64,
     /// What may still change in a store that is open read-only.
-    pub(super) tail: Option<Tail>,
+    pub(super) tail: Option<OpenTail>,
     pub(super) health: Health,
     pub(super) troubles: Troubles,
     pub(super) reserve: Reserve,

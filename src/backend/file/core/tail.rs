@@ -1,4 +1,4 @@
-//! [`Tail`]: the frames of a store open read-only that its writer may still take back.
+//! [`OpenTail`]: the frames of a store open read-only that its writer may still take back.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use crate::backend::file::index::Place;
 /// truncates the log after its last acknowledged frame and writes others in their place. Each frame
 /// is therefore compared with the one that was found, whenever it is read.
 #[derive(Debug, Default)]
-pub(crate) struct Tail {
+pub(crate) struct OpenTail {
     /// The slot of the segment.
     pub(crate) slot: u32,
     pub(crate) salt: u64,
@@ -20,7 +20,7 @@ pub(crate) struct Tail {
     pub(crate) frames: HashMap<u64, Frame>,
 }
 
-impl Tail {
+impl OpenTail {
     /// Returns the frame that was found at `place`, or `None` if nothing can have changed there.
     pub(crate) fn found(&self, place: Place) -> Option<&Frame> {
         if place.slot == self.slot { self.frames.get(&place.offset) } else { None }

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::backend::file::disk::Disk;
 use crate::backend::file::errors::corrupt;
 use crate::backend::file::format::names;
-use crate::backend::file::recover::view::{View, view};
+use crate::backend::file::recover::view::{DirView, view};
 use crate::error::Error;
 
 /// The manifest of a store, compared with its files.
@@ -39,7 +39,7 @@ pub(crate) fn inspect(disk: &dyn Disk, dir: &Path) -> Result<Inspection, Error> 
     let view = view(disk, dir, operation)?.ok_or_else(|| {
         corrupt(operation, dir, "the directory does not contain a store: check the path")
     })?;
-    let View { manifest, files, segments, .. } = view;
+    let DirView { manifest, files, segments, .. } = view;
     let segments = segments.iter().map(|(entry, file)| SegmentInfo {
         bytes: file.as_ref().and_then(|file| file.len().ok()),
         sealed: entry.sealed,

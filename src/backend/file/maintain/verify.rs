@@ -7,7 +7,7 @@ use crate::backend::file::disk::{Disk, DiskFile, read_whole};
 use crate::backend::file::errors::io_error;
 use crate::backend::file::format::{Bad, Entry, Head, names};
 use crate::backend::file::problem::Problem;
-use crate::backend::file::recover::view::{View, view};
+use crate::backend::file::recover::view::{DirView, view};
 use crate::error::Error;
 
 /// The result of checking every byte of a store.
@@ -84,7 +84,7 @@ impl Verification {
 fn verify_segment(
     disk: &dyn Disk,
     dir: &Path,
-    View { manifest, files, .. }: &View,
+    DirView { manifest, files, .. }: &DirView,
     entry: &Entry,
     file: &dyn DiskFile,
 ) -> std::io::Result<Verification> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Patience, Unread};
 use crate::backend::file::core::Core;
 use crate::backend::file::core::segment::Segment;
-use crate::backend::file::core::tail::Tail;
+use crate::backend::file::core::tail::OpenTail;
 use crate::backend::file::errors::io_error;
 use crate::backend::file::format::{FRAME_BYTES, Frame, names};
 use crate::backend::file::index::Place;
@@ -101,7 +101,7 @@ impl Core {
         }
     }
 
-    fn found_in_tail(&self, place: Place) -> Option<(&Tail, &Frame)> {
+    fn found_in_tail(&self, place: Place) -> Option<(&OpenTail, &Frame)> {
         let tail = self.tail.as_ref()?;
         Some((tail, tail.found(place)?))
     }

@@ -11,7 +11,7 @@ use crate::backend::file::config::FileStoreConfig;
 use crate::backend::file::core::Core;
 use crate::backend::file::core::access::Access;
 use crate::backend::file::core::log::Log;
-use crate::backend::file::core::tail::Tail;
+use crate::backend::file::core::tail::OpenTail;
 use crate::backend::file::disk::{Disk, ReadOnlyDisk};
 use crate::backend::file::errors::{REPAIR, corrupt};
 use crate::backend::file::format::names;
@@ -43,10 +43,10 @@ pub(crate) fn open_read_only(
     }
     let mut loaded = load_all(&opened, &*disk, &dir, &view.manifest, true)?;
     let Filled { index, segments, generations, replayed } = fill(&mut loaded, &view.manifest)?;
-    let mut tail = Tail::default();
+    let mut tail = OpenTail::default();
     for loaded in loaded {
         if let (Some(segment), false) = (loaded.segment, loaded.unproven.is_empty()) {
-            tail = Tail { slot: segment.slot, salt: segment.salt, frames: loaded.unproven };
+            tail = OpenTail { slot: segment.slot, salt: segment.salt, frames: loaded.unproven };
         }
     }
     let log =

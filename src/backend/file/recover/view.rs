@@ -17,7 +17,7 @@ const ATTEMPTS: usize = 64;
 ///
 /// A sealed segment never changes, and its file stays readable while it is open, even if compaction
 /// removes it. So all of this stays as it is, except for the end of the unsealed segment.
-pub(crate) struct View {
+pub(crate) struct DirView {
     pub(crate) manifest: Manifest,
     /// The names of the files in the directory.
     pub(crate) files: Vec<String>,
@@ -36,7 +36,7 @@ pub(crate) fn view(
     disk: &dyn Disk,
     dir: &Path,
     operation: &'static str,
-) -> Result<Option<View>, Error> {
+) -> Result<Option<DirView>, Error> {
     let mut before = None;
     for _ in 0..ATTEMPTS {
         let Some(view) = look(disk, dir, operation)? else { return Ok(None) };
@@ -60,7 +60,7 @@ pub(super) fn busy(operation: &'static str, dir: &Path) -> Error {
     Error::new(ErrorKind::Store, operation, message).with_retry(Retry::Later)
 }
 
-fn look(disk: &dyn Disk, dir: &Path, operation: &'static str) -> Result<Option<View>, Error> {
+fn look(disk: &dyn Disk, dir: &Path, operation: &'static str) -> Result<Option<DirView>, Error> {
     // The list is older than the manifest: a file in it was listed before it got its name.
     let files = listing(disk, dir, operation)?;
     let Some(manifest) = read_manifest(disk, dir, &files, operation)? else { return Ok(None) };
@@ -80,7 +80,7 @@ fn look(disk: &dyn Disk, dir: &Path, operation: &'static str) -> Result<Option<V
             && disk.open(&dir.join(name), false).is_ok()
     });
     let strangers = strangers.cloned().collect();
-    Ok(Some(View { manifest, files, segments, strangers }))
+    Ok(Some(DirView { manifest, files, segments, strangers }))
 }
 
 /// Opens a segment under its final name, or under its temporary one if it does not have the final
