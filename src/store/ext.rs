@@ -39,7 +39,7 @@ pub trait SnapshotStoreExt: SnapshotStore {
 
     /// Collects the items of all pages of a list, highest [`SnapshotId`](crate::SnapshotId) first.
     ///
-    /// The limit of the request applies to each page. Each item takes about 300 bytes of memory, so
+    /// The limit of the request applies to each page. Each item takes about 500 bytes of memory, so
     /// use [`list_pages`](Self::list_pages) if there may be millions.
     ///
     /// # Errors
