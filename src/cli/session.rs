@@ -55,7 +55,8 @@ impl CliSession {
         self.open(true).await
     }
 
-    async fn open(&mut self, to_change: bool) -> Result<OpenStore, CliFailure> {
+    /// Returns the store, which must exist, to change it or only to look at it.
+    pub(crate) async fn open(&mut self, to_change: bool) -> Result<OpenStore, CliFailure> {
         if let Some(opened) = &self.opened {
             return Ok(opened.clone());
         }

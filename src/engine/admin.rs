@@ -13,17 +13,17 @@ use super::recorder::creation;
 use super::spans::{Spanned, in_span};
 use crate::error::Error;
 use crate::key::AggregateKey;
-use crate::ledger::{Schedule, ScheduleKey, cut};
+use crate::ledger::{Schedule, ScheduleKey};
 use crate::manager::{
     AdminContext, AggregateStats, CreateOptions, CreateOutcome, CreateRequest, FoldComparison,
     ROLLBACK, Rebuilt, Retained, SnapshotAdmin, SnapshotFilter, apply_each,
 };
-use crate::mark::{Mark, MarkChange, MarkKind};
+use crate::mark::{MarkChange, MarkKind};
 use crate::record::SnapshotMeta;
 use crate::retention::{Retention, RetentionPlan};
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
-use crate::store::{Cursor, Deleted, Erased, ListRequest, Page, Selection, SnapshotStoreExt as _};
+use crate::store::{Cursor, Deleted, Erased, ListRequest, Page, Selection};
 
 impl<A: Aggregate> SnapshotEngine<A> {
     /// Remembers a snapshot that was stored by an explicit call (R13).
@@ -73,15 +73,9 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
     ) -> Result<CreateOutcome, Error> {
         let create = self.core.create(key, &options, context);
         let change = self.creating(in_span(Spanned::Create(key), create));
-        let change_of = audited(&self.core, "create", key, options.version, context);
-        // The first attempt has changed the version that the caller expects.
-        if context.expected_version.is_some() && context.check().is_ok() {
-            let first = Box::pin(self.core.first_attempt(key, &options, context)).await;
-            if let Some(first) = first.transpose() {
-                return change_of.repeated(first);
-            }
-        }
-        change_of.create(change).await
+        let first = async { Box::pin(self.core.first_attempt(key, &options, context)).await };
+        let audited = audited(&self.core, "create", key, options.version, context);
+        audited.create_once(change, first).await
     }
 
     async fn create_many(
@@ -111,13 +105,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
     }
 
     async fn count(&self, key: &AggregateKey, versions: RangeInclusive<u64>) -> Result<u64, Error> {
-        check_kind::<A>(key)?;
-        let (lowest, highest) = (*versions.start(), *versions.end());
-        if lowest > highest {
-            return Ok(0);
-        }
-        let request = ListRequest::new(key).at_least(lowest).at_most(highest);
-        self.core.store.count(request.limit(1_024)).await
+        self.core.count(key, versions).await
     }
 
     async fn delete(
@@ -238,14 +226,10 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         name: &str,
         context: &AdminContext,
     ) -> Result<u64, Error> {
-        let note = cut(context.reason.clone(), Mark::MAX_NOTE_BYTES);
-        let mark =
-            Mark::retirement(name, self.core.clock.now()).actor(context.actor.as_str()).note(note);
+        let mark = self.core.retirement(name, context, &context.reason);
         mark.check()?;
         let metas = self.core.list(key, 0..=SnapshotId::MAX_VERSION).await?;
-        let is_new = |meta: &&SnapshotMeta| meta.marks.find(mark.kind, name).is_none();
-        let selected = metas.iter().filter(|meta| filter.admits(meta)).filter(is_new);
-        let ids: Vec<_> = selected.map(SnapshotMeta::id).collect();
+        let ids = filter.without_mark(&metas, &mark);
         if ids.is_empty() {
             return Ok(0);
         }

@@ -90,13 +90,22 @@ impl<A: Aggregate> Audited<'_, A> {
         result
     }
 
-    /// Records the outcome of a request to create a snapshot that was made before.
-    pub(super) fn repeated(
+    /// Makes the change as [`create`](Self::create) does. If the expected version is not the newest
+    /// any more, `first` says whether an earlier attempt at the same request changed it.
+    pub(super) async fn create_once(
         mut self,
-        first: Result<CreateOutcome, Error>,
+        change: impl Future<Output = Result<CreateOutcome, Error>>,
+        first: impl Future<Output = Result<Option<CreateOutcome>, Error>>,
     ) -> Result<CreateOutcome, Error> {
-        self.created(&first);
-        first
+        let result = match self.admit().await {
+            Ok(()) => change.await,
+            Err(refused) if refused.kind() == ErrorKind::Conflict => {
+                first.await.and_then(|first| first.ok_or(refused))
+            }
+            Err(refused) => Err(refused),
+        };
+        self.created(&result);
+        result
     }
 
     /// Records the outcome of creating a snapshot.

@@ -312,8 +312,9 @@ impl<A: Aggregate> EngineBuilder<A> {
     /// - [`FeatureDisabled`](crate::ErrorKind::FeatureDisabled) if the compression needs a feature
     ///   that is compiled out.
     /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) if the origin, the producer or
-    ///   [`Aggregate::KIND`] is too long for a snapshot, if the id of a [`Compressor`](crate::codec::Compressor) belongs
-    ///   to this crate, or if two of different names have the same id.
+    ///   [`Aggregate::KIND`] is too long for a snapshot, if the id of a
+    ///   [`Compressor`](crate::codec::Compressor) belongs to this crate, or if two of different
+    ///   names have the same id.
     pub fn build(self) -> Result<SnapshotEngine<A>, Error> {
         let codec = self.codec;
         self.compression.check_available()?;

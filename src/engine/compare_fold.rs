@@ -101,8 +101,9 @@ impl<A: Aggregate> EngineCore<A> {
         }
     }
 
-    /// Compares the snapshots in `metas` with a fold of all events if `floor` is 0. Otherwise, the
-    /// fold begins at the lowest usable snapshot at or above it, or there is none. Returns the fold.
+    /// Compares the snapshots in `metas` with a fold, and returns the fold. It begins with the first
+    /// event if `floor` is 0, and otherwise at the lowest usable snapshot at or above it. Returns
+    /// `None` if there is no such snapshot.
     async fn compare_above<'a>(
         &'a self,
         key: &'a AggregateKey,

@@ -23,6 +23,8 @@ use crate::store::{
 
 /// The maximum number of snapshots in one delete or change of marks.
 const BATCH: usize = 256;
+/// The number of items in a page that is only counted.
+const COUNT_PAGE: usize = 1_024;
 
 impl<A: Aggregate> EngineCore<A> {
     /// Fetches the snapshot at exactly `version`, or the newest one. Falls back to other
@@ -119,11 +121,22 @@ impl<A: Aggregate> EngineCore<A> {
         versions: RangeInclusive<u64>,
     ) -> Result<Vec<SnapshotMeta>, Error> {
         check_kind::<A>(key)?;
-        let (lowest, highest) = (*versions.start(), (*versions.end()).min(SnapshotId::MAX_VERSION));
-        if lowest > highest {
-            return Ok(Vec::new());
+        match within(key, versions) {
+            Some(request) => self.store.list_all(request).await,
+            None => Ok(Vec::new()),
         }
-        self.store.list_all(ListRequest::new(key).at_least(lowest).at_most(highest)).await
+    }
+
+    pub(super) async fn count(
+        &self,
+        key: &AggregateKey,
+        versions: RangeInclusive<u64>,
+    ) -> Result<u64, Error> {
+        check_kind::<A>(key)?;
+        match within(key, versions) {
+            Some(request) => self.store.count(request.limit(COUNT_PAGE)).await,
+            None => Ok(0),
+        }
     }
 
     pub(super) async fn delete(&self, key: &AggregateKey, version: u64) -> Result<Deleted, Error> {
@@ -189,6 +202,12 @@ impl<A: Aggregate> EngineCore<A> {
         self.store.mark(key, bounded(selection), change).await
     }
 
+    /// Returns the retirement that the actor of `context` sets now. A long note is truncated.
+    pub(super) fn retirement(&self, name: &str, context: &AdminContext, note: &str) -> Mark {
+        let note = cut(note.to_owned(), Mark::MAX_NOTE_BYTES);
+        Mark::retirement(name, self.clock.now()).actor(context.actor.as_str()).note(note)
+    }
+
     /// Retires the snapshots above `version`.
     pub(super) async fn rollback(
         &self,
@@ -205,9 +224,7 @@ impl<A: Aggregate> EngineCore<A> {
             );
             return Err(Error::new(ErrorKind::InvalidInput, "roll back snapshots", message));
         }
-        let note = cut(context.reason.clone(), Mark::MAX_NOTE_BYTES);
-        let retirement =
-            Mark::retirement(ROLLBACK, self.clock.now()).actor(context.actor.as_str()).note(note);
+        let retirement = self.retirement(ROLLBACK, context, &context.reason);
         let above: Vec<_> =
             usable.by_ref().filter(|meta| meta.version > version).map(SnapshotMeta::id).collect();
         let mut retired = 0;
@@ -228,9 +245,7 @@ impl<A: Aggregate> EngineCore<A> {
     ) -> Result<u64, Error> {
         let mut retired = 0;
         for different in &comparison.different {
-            let note = cut(different.to_string(), Mark::MAX_NOTE_BYTES);
-            let retirement =
-                Mark::retirement(REFOLD, self.clock.now()).actor(context.actor.as_str()).note(note);
+            let retirement = self.retirement(REFOLD, context, &different.to_string());
             let (ids, set) = ([different.id], MarkChange::Set(&retirement));
             retired += self.mark(key, Selection::Ids(&ids), set).await?;
         }
@@ -251,6 +266,12 @@ impl<A: Aggregate> EngineCore<A> {
             head,
         })
     }
+}
+
+/// Returns the request for these versions, or `None` if there are none.
+fn within(key: &AggregateKey, versions: RangeInclusive<u64>) -> Option<ListRequest<'_>> {
+    let (lowest, highest) = (*versions.start(), (*versions.end()).min(SnapshotId::MAX_VERSION));
+    (lowest <= highest).then(|| ListRequest::new(key).at_least(lowest).at_most(highest))
 }
 
 /// Replaces a bound above all versions with [`Selection::All`].

@@ -42,7 +42,7 @@ pub struct SpotChecks {
     pub one_in: u32,
     /// The maximum number of events that a check folds (inclusive). 100,000 by default. If the
     /// aggregate has more, the check begins at the lowest snapshot from which it can reach the
-    /// checked one, and compares those after it. If there is none, nothing is checked.
+    /// checked one, and compares those after it. Without such a snapshot, nothing is checked.
     pub max_events: u64,
 }
 

@@ -23,8 +23,8 @@ pub struct CreateOptions {
     pub source: Option<SnapshotSource>,
     /// Whether to store a summary of what changed since the
     /// [predecessor](crate::record::SnapshotDetails::predecessor). It costs reading that snapshot, and needs an
-    /// engine that can [view](crate::manager::Inspect::view) states. There is no summary if the
-    /// predecessor cannot be read, or if there is none. With a [`Seal`](crate::codec::Seal), the
+    /// engine that can [view](crate::manager::Inspect::view) states. There is no summary
+    /// without a predecessor that can be read. With a [`Seal`](crate::codec::Seal), the
     /// summary has no paths, because they would not be sealed.
     pub summarize_changes: bool,
     /// Whether to replace a snapshot that holds another state at the same version. The events

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use crate::mark::Mark;
 use crate::record::{Generation, SnapshotMeta, SnapshotSource};
+use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
 
 /// Selects snapshots by their metadata: those to which every given condition applies. A new filter
@@ -107,6 +109,14 @@ impl SnapshotFilter {
             && self.generation.is_none_or(|generation| generation == meta.generation)
             && self.created_from.is_none_or(|from| meta.created_at >= from)
             && self.created_before.is_none_or(|before| meta.created_at < before)
+    }
+
+    /// Returns the snapshots to which every condition applies, and that do not have a mark of this
+    /// kind and name yet.
+    pub(crate) fn without_mark(&self, metas: &[SnapshotMeta], mark: &Mark) -> Vec<SnapshotId> {
+        let is_new = |meta: &&SnapshotMeta| meta.marks.find(mark.kind, &mark.name).is_none();
+        let selected = metas.iter().filter(|meta| self.admits(meta)).filter(is_new);
+        selected.map(SnapshotMeta::id).collect()
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use super::counts::{MAX_DETAILS, RunCounts};
 use super::coverage::Coverage;
 use super::watcher::BatchWatcher;
-use super::work::{RunProgress, TaskAction, TaskWork};
+use super::work::{RunProgress, TaskAction, TaskWork, advances};
 use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::ledger::Task;
@@ -257,14 +257,14 @@ impl Batch {
         let mut cursor = None;
         loop {
             let page = self.admin.keys(&self.tenant, cursor.as_ref(), KEYS).await?;
+            advances(&page, cursor.as_ref())?;
             for key in &page.items {
                 self.admin.snapshots(key, 0..=u64::MAX).await?.into_iter().for_each(&mut with);
             }
-            let next = page.next.filter(|next| Some(next) != cursor.as_ref());
-            if next.is_none() {
+            cursor = page.next;
+            if cursor.is_none() {
                 return Ok(());
             }
-            cursor = next;
         }
     }
 

@@ -234,10 +234,7 @@ impl TaskWork {
             | TaskAction::Coverage => self.admin.event_keys(tenant, after, limit).await?,
             _ => self.admin.keys(tenant, after, limit).await?,
         };
-        if page.next.is_some() && page.next.as_ref() == after {
-            let message = "the next page of aggregates does not advance";
-            return Err(Error::new(ErrorKind::Store, NAME, message));
-        }
+        advances(&page, after)?;
         Ok(page)
     }
 
@@ -379,6 +376,18 @@ impl AtWork {
         };
         self.keys.remove(&id).map_or(Ok(()), |key| progress.add(key, outcome))
     }
+}
+
+/// Fails if a page ends where it began, which would have no end.
+pub(super) fn advances(
+    page: &Page<AggregateKey, Cursor>,
+    after: Option<&Cursor>,
+) -> Result<(), Error> {
+    if page.next.is_some() && page.next.as_ref() == after {
+        let message = "the next page of aggregates does not advance";
+        return Err(Error::new(ErrorKind::Store, NAME, message));
+    }
+    Ok(())
 }
 
 fn is_change(created: &CreateOutcome) -> bool {

@@ -12,6 +12,7 @@ use crate::key::AggregateKey;
 use crate::manager::SnapshotFilter;
 use crate::mark::{Mark, MarkChange};
 use crate::record::SnapshotMeta;
+use crate::snapshot_id::SnapshotId;
 use crate::store::{Cursor, Selection};
 use crate::timestamp::Timestamp;
 
@@ -72,11 +73,7 @@ impl DeprecateArguments {
         loop {
             let (keys, next) = self.page(session, after.as_ref()).await?;
             for (key, metas) in keys {
-                let is_new = |meta: &&SnapshotMeta| {
-                    meta.marks.find(retirement.kind, &retirement.name).is_none()
-                };
-                let selected: Vec<_> =
-                    metas.iter().filter(|meta| filter.admits(meta)).filter(is_new).collect();
+                let selected = filter.without_mark(&metas, &retirement);
                 if selected.is_empty() {
                     continue;
                 }
@@ -121,8 +118,7 @@ impl DeprecateArguments {
             }
             return Ok((page, next));
         }
-        let opened =
-            if self.yes { session.store_to_change().await? } else { session.store().await? };
+        let opened = session.open(self.yes).await?;
         let store = &*opened.store;
         let (keys, next) = stored_keys(session, store, Some(&self.kind), None, after).await?;
         let metas = snapshots_of_each(store, &keys).await?;
@@ -133,7 +129,7 @@ impl DeprecateArguments {
         &self,
         session: &mut CliSession,
         key: &AggregateKey,
-        selected: &[&SnapshotMeta],
+        selected: &[SnapshotId],
         filter: &SnapshotFilter,
         retirement: &Mark,
     ) -> Result<(), CliFailure> {
@@ -142,9 +138,8 @@ impl DeprecateArguments {
             return Ok(());
         }
         let opened = session.store_to_change().await?;
-        let ids: Vec<_> = selected.iter().map(|meta| meta.id()).collect();
         let set = MarkChange::Set(retirement);
-        let marking = opened.store.mark(key, Selection::Ids(&ids), set).await;
+        let marking = opened.store.mark(key, Selection::Ids(selected), set).await;
         let action = format!("set_retirement {}", self.name);
         audited(session, &opened, (&action, key, None), marking).await.map(drop)
     }
@@ -187,9 +182,9 @@ impl DeprecateArguments {
 fn report(
     session: &mut CliSession,
     key: &AggregateKey,
-    selected: &[&SnapshotMeta],
+    selected: &[SnapshotId],
 ) -> Result<(), CliFailure> {
-    let versions: Vec<_> = selected.iter().map(|meta| meta.version).collect();
+    let versions: Vec<_> = selected.iter().map(|id| id.version).collect();
     if session.json {
         let document = json!({ "key": key_json(key), "versions": versions });
         return Ok(session.screen.json(&document)?);

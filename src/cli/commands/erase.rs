@@ -7,6 +7,7 @@ use super::changes::audited;
 use crate::cli::failure::{CliFailure, CliFinding};
 use crate::cli::output::{count, key_json, shown_key, size, tell};
 use crate::cli::session::CliSession;
+use crate::key::AggregateKey;
 use crate::store::{Erased, ListRequest, Remains, SnapshotStoreExt as _};
 
 /// Erase all snapshots of an aggregate, pinned ones too; only count them without --yes
@@ -58,22 +59,17 @@ impl EraseArguments {
             let erased = audited(session, &opened, ("erase", &key, None), erasing).await?;
             erased.with_remains([Remains::Ledger, Remains::Events])
         };
-        report(session, &self, &erased)?;
+        report(session, &key, &erased)?;
         Ok(CliFinding::Fine)
     }
 }
 
-fn report(
-    session: &mut CliSession,
-    arguments: &EraseArguments,
-    erased: &Erased,
-) -> Result<(), CliFailure> {
-    let key = session.key(&arguments.kind, &arguments.id)?;
+fn report(session: &mut CliSession, key: &AggregateKey, erased: &Erased) -> Result<(), CliFailure> {
     let Erased { snapshots, bytes, rewritten_files, remains } = erased;
     if session.json {
         let remains: Vec<_> = remains.iter().map(ToString::to_string).collect();
         let document = json!({
-            "key": key_json(&key),
+            "key": key_json(key),
             "dry_run": false,
             "snapshots": snapshots,
             "bytes": bytes,
@@ -84,7 +80,7 @@ fn report(
     }
     let what = count(*snapshots, "snapshot", "snapshots");
     let files = count(*rewritten_files, "file", "files");
-    let text = format!("erased {what} of {}, {}; rewrote {files}", shown_key(&key), size(*bytes));
+    let text = format!("erased {what} of {}, {}; rewrote {files}", shown_key(key), size(*bytes));
     session.screen.paragraph(&text)?;
     for remains in remains {
         session.screen.paragraph(&format!("not erased: {remains}"))?;

@@ -132,8 +132,7 @@ impl PruneArguments {
         session: &mut CliSession,
         totals: &mut PruneTotals,
     ) -> Result<(), CliFailure> {
-        let opened =
-            if self.yes { session.store_to_change().await? } else { session.store().await? };
+        let opened = session.open(self.yes).await?;
         let store = &*opened.store;
         let (kind, id) = (Some(self.kind.as_str()), self.id.as_deref());
         let mut after: Option<Cursor> = None;
