@@ -56,6 +56,7 @@ use crate::value::StateValue;
 pub struct EngineBuilder<A: Aggregate> {
     source: Arc<dyn EventSource<A>>,
     store: Arc<dyn SnapshotStore>,
+    pub(super) evidence: Option<Arc<dyn SnapshotStore>>,
     hybrid: Option<Arc<dyn HybridSource<A>>>,
     /// `None` selects the system clock.
     clock: Option<Arc<dyn Clock>>,
@@ -118,6 +119,7 @@ impl<A: Aggregate> EngineBuilder<A> {
         Self {
             source,
             store,
+            evidence: None,
             hybrid: None,
             clock: None,
             codec,
@@ -353,6 +355,7 @@ impl<A: Aggregate> EngineBuilder<A> {
             cache: HotCache::new(self.cache, Arc::clone(&clock), is_injected),
             source: self.source,
             store: self.store,
+            evidence: self.evidence,
             hybrid: self.hybrid,
             clock,
             viewer: self.viewer.or_else(|| codec.digester().viewer()),

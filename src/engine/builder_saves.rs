@@ -1,11 +1,14 @@
 //! The builder's settings for background snapshots and their retention.
 
+use std::sync::Arc;
+
 use super::builder::EngineBuilder;
 use super::incremental::Incremental;
 use super::spot_checks::SpotChecks;
 use super::when_full::WhenFull;
 use crate::retention::Retention;
 use crate::state::Aggregate;
+use crate::store::SnapshotStore;
 
 impl<A: Aggregate> EngineBuilder<A> {
     /// Sets the retention policy that the engine applies to an aggregate after background
@@ -56,6 +59,26 @@ impl<A: Aggregate> EngineBuilder<A> {
     /// Turns off the comparison of background snapshots with the events.
     pub fn without_spot_checks(mut self) -> Self {
         self.saves.spot_checks = None;
+        self
+    }
+
+    /// Keeps in `store` the records that are replaced because the events say something else. By
+    /// default nothing keeps them.
+    ///
+    /// Background snapshots, [`refold`](crate::SnapshotAdmin::refold),
+    /// [`rebuild`](crate::SnapshotAdmin::rebuild) and
+    /// [`or_replace`](crate::manager::CreateOptions::or_replace) replace a snapshot whose state
+    /// differs from the fold. The engine first puts its record into `store`, with the base of a
+    /// delta. It puts a pin of the name [`REPLACED`](crate::manager::REPLACED) on them, so that no
+    /// retention policy deletes them until the pin is cleared. If this fails, the snapshot is not
+    /// replaced and the call fails. A damaged record is not kept, because stores refuse it. If a
+    /// snapshot is replaced several times, the first record is kept.
+    ///
+    /// Use a store of its own, such as a second directory: in the snapshot store itself, the record
+    /// would have the place of its replacement. Nothing loads from it.
+    /// [`erase`](crate::SnapshotAdmin::erase) erases an aggregate in both.
+    pub fn evidence(mut self, store: impl SnapshotStore + 'static) -> Self {
+        self.evidence = Some(Arc::new(store));
         self
     }
 

@@ -162,6 +162,7 @@ impl<A: Aggregate> EngineCore<A> {
         let annotations = Annotations::rebuilt(stored.as_ref());
         let marks = stored.map(|stored| stored.marks).unwrap_or_default();
         let record = self.record(loaded, &annotations, None)?;
+        self.keep_evidence(&loaded.key, self.own(loaded.version()), &record).await?;
         // The cached state may have been built from the snapshot that is being replaced.
         let _outdates = Outdates { cache: &self.cache, key: &loaded.key };
         let options = PutOptions::default().replace(true).spare_pinned(spare_pinned);

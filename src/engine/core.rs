@@ -47,6 +47,8 @@ pub(super) type Validate<A> = dyn Fn(&A) -> Result<(), BoxError> + Send + Sync;
 pub(super) struct EngineCore<A: Aggregate> {
     pub(super) source: Arc<dyn EventSource<A>>,
     pub(super) store: Arc<dyn SnapshotStore>,
+    /// Gets the records that are replaced, if set.
+    pub(super) evidence: Option<Arc<dyn SnapshotStore>>,
     pub(super) hybrid: Option<Arc<dyn HybridSource<A>>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) codec: Arc<dyn Codec<A>>,

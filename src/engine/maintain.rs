@@ -158,7 +158,10 @@ impl<A: Aggregate> EngineCore<A> {
     pub(super) async fn erase(&self, key: &AggregateKey) -> Result<Erased, Error> {
         check_kind::<A>(key)?;
         let _outdates = Outdates { cache: &self.cache, key };
-        let erased = self.store.erase(key).await?;
+        let mut erased = self.store.erase(key).await?;
+        if let Some(evidence) = self.erase_evidence(key).await? {
+            erased = erased.and(evidence);
+        }
         let ledger = self.recorder.as_ref().map(|_| Remains::Ledger);
         Ok(erased.with_remains(ledger.into_iter().chain([Remains::Events])))
     }

@@ -20,6 +20,7 @@ mod delta;
 mod delta_pace;
 mod delta_plan;
 mod drained;
+mod evidence;
 mod fold_walk;
 mod head;
 mod health;

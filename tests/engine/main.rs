@@ -37,6 +37,7 @@ mod details;
 mod dictionaries;
 #[cfg(feature = "postcard")]
 mod event_sources;
+mod evidence;
 #[cfg(all(feature = "postcard", feature = "lz4"))]
 mod fakes;
 #[cfg(feature = "conformance")]

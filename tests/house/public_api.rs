@@ -49,8 +49,8 @@ use snapfold::{
     manager::{
         AdminContext, AggregateStats, Bisected, CreateOptions, CreateOutcome, CreateRequest,
         Decision, Explained, ExplainedSnapshot, Fetched, FoldCause, FoldComparison, FoldDifference,
-        Inspect, Kinds, Origin, Proof, Provenance, Question, REFOLD, ROLLBACK, Rebuilt, Rejected,
-        Retained, SafeTruncation, Snapshot, SnapshotFilter, SnapshotRole, SnapshotUsed,
+        Inspect, Kinds, Origin, Proof, Provenance, Question, REFOLD, REPLACED, ROLLBACK, Rebuilt,
+        Rejected, Retained, SafeTruncation, Snapshot, SnapshotFilter, SnapshotRole, SnapshotUsed,
         StateChange, StateDiff, StatePath, StateStep, StateValue, Timings, TruncationLimit,
         TruncationRequest, Verified, View,
     },
