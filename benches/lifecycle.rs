@@ -4,7 +4,7 @@
 //! see `support/retained_history.rs`. `lifecycle/plan` is the cost of planning retention for
 //! 1,000,000 snapshots: of 10,000 aggregates with 100 each, and of one aggregate. Goals: at most one
 //! second, and at most 500 MB at the peak, metadata included. The figures come first, each from one
-//! run; criterion repeats the times.
+//! run; criterion repeats the times. `history_page` is in `support/history_page.rs`.
 
 #![allow(
     dead_code,
@@ -19,6 +19,8 @@
     reason = "bench code"
 )]
 
+#[path = "support/history_page.rs"]
+mod history_page;
 #[path = "support/retained_history.rs"]
 mod retained_history;
 #[path = "support/states.rs"]
@@ -29,9 +31,10 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, SamplingMode};
 use peak_alloc::PeakAlloc;
+use snapfold::file::FileStore;
 use snapfold::record::{Generation, SnapshotMeta};
 use snapfold::retention::{Policy, RetentionContext, RetentionPlan};
-use snapfold::{AggregateKey, Timestamp};
+use snapfold::{AggregateKey, MemoryStore, Timestamp};
 
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
@@ -73,6 +76,14 @@ fn plan(histories: &[Vec<SnapshotMeta>], policy: &Policy) -> usize {
     histories.iter().map(plan).sum()
 }
 
+fn history_pages(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    history_page::pages(criterion, &runtime, "memory", &MemoryStore::new());
+    let directory = tempfile::tempdir().unwrap();
+    let store = FileStore::open(directory.path()).unwrap();
+    history_page::pages(criterion, &runtime, "file", &store);
+}
+
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     let is_listed = std::env::args().any(|argument| argument == "--list");
@@ -82,6 +93,9 @@ fn main() {
     }
     if filters.iter().any(|filter| filter == "retained") {
         return;
+    }
+    if filters.is_empty() || filters.iter().any(|filter| filter.starts_with("history_page")) {
+        history_pages(&mut criterion);
     }
     for aggregates in [10_000, 1] {
         let each = SNAPSHOTS / aggregates;

@@ -7,7 +7,7 @@
 //! unix socket. `postgres/load_tcp/<state>` is the same through TCP on one machine, where a round
 //! trip costs more, as it does between two. `postgres/load_many/<link>` loads 100 aggregates one
 //! after the other and together, also over a link with a round trip of 1.3 ms; `by_hand_together` is
-//! one statement without any checks. `postgres/latest`, `postgres/put` and `postgres/prune`
+//! one statement without any checks. `history_page` is in `support/history_page.rs`. `postgres/latest`, `postgres/put` and `postgres/prune`
 //! have `pgbench`, PostgreSQL's own client, beside them. Compare within one group only.
 
 #![allow(
@@ -22,6 +22,8 @@
     reason = "a bench"
 )]
 
+#[path = "support/history_page.rs"]
+mod history_page;
 #[path = "../tests/postgres/support/mod.rs"]
 mod postgres;
 #[path = "support/retention_sweep.rs"]
@@ -681,5 +683,12 @@ fn prunes(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, loads, puts, prunes, retention_sweep::sweeps);
+fn history_pages(c: &mut Criterion) {
+    if is_wanted(&["history_page/"]) {
+        let Bench { rt, store, .. } = &Bench::new();
+        history_page::pages(c, rt, "postgres", store);
+    }
+}
+
+criterion_group!(benches, loads, puts, prunes, history_pages, retention_sweep::sweeps);
 criterion_main!(benches);
