@@ -10,7 +10,7 @@ use super::write::key_bytes;
 use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::record::SnapshotMeta;
-use crate::store::{KeysRequest, ListRequest, SnapshotStoreExt};
+use crate::store::{KeysRequest, ListRequest, Selection, SnapshotStoreExt};
 use crate::timestamp::Timestamp;
 
 impl TieredStore {
@@ -36,26 +36,49 @@ impl TieredStore {
         key: &AggregateKey,
         older_than: Timestamp,
     ) -> Result<ArchiveReport, Error> {
+        self.move_to_cold(key, |meta| meta.created_at < older_than).await
+    }
+
+    /// Moves the selected snapshots of one aggregate to the cold tier, as
+    /// [`archive`](Self::archive) does with old ones. The same snapshots stay.
+    /// [`ArchiveReport::kept`] counts those that are selected, but stay.
+    ///
+    /// # Errors
+    /// The same errors as [`archive`](Self::archive).
+    pub async fn archive_selected(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+    ) -> Result<ArchiveReport, Error> {
+        self.move_to_cold(key, |meta| selection.admits(meta.id())).await
+    }
+
+    /// Returns the report that [`archive_selected`](Self::archive_selected) would return now, and
+    /// moves nothing. No payload is read, so damaged snapshots, which stay, count as moved.
+    ///
+    /// # Errors
+    /// Any error of the two stores.
+    pub async fn plan_archive(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+    ) -> Result<ArchiveReport, Error> {
+        let plan = self.plan_moves(key, |meta| selection.admits(meta.id())).await?;
+        let mut report = ArchiveReport { keys: 1, kept: plan.kept, ..ArchiveReport::default() };
+        report.moved = plan.moves.len() as u64;
+        let bytes = plan.moves.iter().map(|meta| meta.stored_bytes);
+        report.moved_bytes = bytes.fold(0, u64::saturating_add);
+        Ok(report)
+    }
+
+    async fn move_to_cold(
+        &self,
+        key: &AggregateKey,
+        is_wanted: impl Fn(&SnapshotMeta) -> bool + Send,
+    ) -> Result<ArchiveReport, Error> {
         let _writes = self.locks.writes.exclusive(key).await;
-        let mut report = ArchiveReport { keys: 1, ..ArchiveReport::default() };
-        let limits = self.cold.capabilities();
-        let hot = self.hot.list_all(ListRequest::new(key)).await?;
-        if !hot.iter().any(|meta| meta.created_at < older_than) {
-            return Ok(report);
-        }
-        let cold: BTreeSet<_> = if hot.iter().any(|meta| meta.base.is_some()) {
-            let cold = self.cold.list_all(ListRequest::new(key)).await?;
-            cold.iter().map(SnapshotMeta::id).collect()
-        } else {
-            BTreeSet::new()
-        };
-        let MovePlan { mut moves, kept } =
-            MovePlan::new(hot, older_than, &limits, |id| cold.contains(&id));
-        report.kept = kept;
-        if key_bytes(key) > limits.max_key_bytes {
-            report.kept = report.kept.saturating_add(moves.len() as u64);
-            moves.clear();
-        }
+        let MovePlan { moves, kept } = self.plan_moves(key, is_wanted).await?;
+        let mut report = ArchiveReport { keys: 1, kept, ..ArchiveReport::default() };
         let transfer = Transfer { key, from: &*self.hot, to: &*self.cold };
         let copied = transfer.copy(&moves).await?;
         let deleted = transfer.delete_copied(&copied).await?;
@@ -64,6 +87,30 @@ impl TieredStore {
         let left = (moves.len() as u64).saturating_sub(deleted.snapshots);
         report.kept = report.kept.saturating_add(left);
         Ok(report)
+    }
+
+    async fn plan_moves(
+        &self,
+        key: &AggregateKey,
+        is_wanted: impl Fn(&SnapshotMeta) -> bool + Send,
+    ) -> Result<MovePlan, Error> {
+        let limits = self.cold.capabilities();
+        let hot = self.hot.list_all(ListRequest::new(key)).await?;
+        if !hot.iter().any(&is_wanted) {
+            return Ok(MovePlan { moves: Vec::new(), kept: 0 });
+        }
+        let cold: BTreeSet<_> = if hot.iter().any(|meta| meta.base.is_some()) {
+            let cold = self.cold.list_all(ListRequest::new(key)).await?;
+            cold.iter().map(SnapshotMeta::id).collect()
+        } else {
+            BTreeSet::new()
+        };
+        let mut plan = MovePlan::new(hot, is_wanted, &limits, |id| cold.contains(&id));
+        if key_bytes(key) > limits.max_key_bytes {
+            plan.kept = plan.kept.saturating_add(plan.moves.len() as u64);
+            plan.moves.clear();
+        }
+        Ok(plan)
     }
 
     /// Calls [`archive`](Self::archive) for one page of aggregates, at most

@@ -6,24 +6,23 @@ use crate::generation::Generation;
 use crate::record::SnapshotMeta;
 use crate::snapshot_id::SnapshotId;
 use crate::store::Capabilities;
-use crate::timestamp::Timestamp;
 
 /// Which snapshots of one aggregate move to the cold tier.
 pub(super) struct MovePlan {
     /// Oldest first, so that a base comes before its deltas.
     pub(super) moves: Vec<SnapshotMeta>,
-    /// How many are old enough, but stay.
+    /// How many are wanted, but stay.
     pub(super) kept: u64,
 }
 
 impl MovePlan {
-    /// `hot` is the list of the aggregate in the hot tier, highest id first. Those created before
-    /// `older_than` move, if they are not among the newest and the cold tier can store them. A base
-    /// and its deltas move together or stay together. A delta whose base is not in the hot tier
-    /// moves if the base is in the cold one (`is_cold`).
+    /// `hot` is the list of the aggregate in the hot tier, highest id first. Those that are wanted
+    /// move, if they are not among the newest and the cold tier can store them. A base and its
+    /// deltas move together or stay together. A delta whose base is not in the hot tier moves if the
+    /// base is in the cold one (`is_cold`).
     pub(super) fn new(
         hot: Vec<SnapshotMeta>,
-        older_than: Timestamp,
+        is_wanted: impl Fn(&SnapshotMeta) -> bool,
         limits: &Capabilities,
         is_cold: impl Fn(SnapshotId) -> bool,
     ) -> Self {
@@ -38,7 +37,7 @@ impl MovePlan {
                 && (limits.marks || meta.marks.is_empty());
             let base = base_of(meta);
             let is_complete = base.is_none_or(|base| ids.contains(&base) || is_cold(base));
-            if meta.created_at >= older_than || newest.contains(&id) || !fits || !is_complete {
+            if !is_wanted(meta) || newest.contains(&id) || !fits || !is_complete {
                 staying.insert(id);
             }
             if let Some(base) = base {
@@ -52,11 +51,11 @@ impl MovePlan {
             let linked = links.get(&id).into_iter().flatten();
             reached.extend(linked.filter(|id| ids.contains(id) && staying.insert(**id)));
         }
-        let old = hot.iter().filter(|meta| meta.created_at < older_than).count();
+        let wanted = hot.iter().filter(|meta| is_wanted(meta)).count();
         let mut moves: Vec<_> =
             hot.into_iter().filter(|meta| !staying.contains(&meta.id())).collect();
         moves.reverse();
-        let kept = old.saturating_sub(moves.len()) as u64;
+        let kept = wanted.saturating_sub(moves.len()) as u64;
         Self { moves, kept }
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::store::Cursor;
 
-/// The result of [`TieredStore::archive`](super::TieredStore::archive) and
-/// [`archive_all`](super::TieredStore::archive_all).
+/// The result of [`TieredStore::archive`](super::TieredStore::archive) and of the other methods that
+/// move snapshots to the cold tier, or plan to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ArchiveReport {
@@ -13,7 +13,7 @@ pub struct ArchiveReport {
     pub moved: u64,
     /// The total size of their records in bytes.
     pub moved_bytes: u64,
-    /// The number of snapshots that are old enough, but stay in the hot tier.
+    /// The number of snapshots that are old enough or selected, but stay in the hot tier.
     pub kept: u64,
     /// Where to continue if there may be more aggregates. Always `None` for one aggregate.
     pub next: Option<Cursor>,
