@@ -126,13 +126,21 @@ impl<A: Aggregate> EngineCore<A> {
         key: &AggregateKey,
         version: Option<u64>,
     ) -> Result<Reconstructed<A>, Error> {
-        let mut watch = Stopwatch::start(&*self.clock);
-        let limits = version.map_or(Point::Now, Point::Version).into();
-        let folded = self.replay_limited(key, None, limits, &mut watch, &[]).await?;
+        let folded = self.replayed(key, version.map_or(Point::Now, Point::Version)).await?;
         match version {
             Some(version) => reached(folded, version, CAPTURE_NOW),
             None => Ok(folded),
         }
+    }
+
+    /// Folds the events from the beginning up to `point`, or all of them if it is beyond the head.
+    pub(super) async fn replayed(
+        &self,
+        key: &AggregateKey,
+        point: Point,
+    ) -> Result<Reconstructed<A>, Error> {
+        let mut watch = Stopwatch::start(&*self.clock);
+        self.replay_limited(key, None, point.into(), &mut watch, &[]).await
     }
 
     /// Replaces `stored` with a state; returns `None` if it has been pinned since.

@@ -114,6 +114,15 @@ impl<A: Aggregate> SnapshotEngine<A> {
         Inspect::explain(self, key, point).await
     }
 
+    /// Explains a load that uses no snapshot: see [`Inspect::explain_replay`].
+    pub async fn explain_replay(
+        &self,
+        key: &AggregateKey,
+        point: Point,
+    ) -> Result<Explained, Error> {
+        Inspect::explain_replay(self, key, point).await
+    }
+
     /// Returns the recorded times of the first events of `key` within `versions` (inclusive), in
     /// version order: see [`Inspect::times`].
     pub async fn times(
@@ -163,6 +172,18 @@ impl<A: Aggregate> Inspect for SnapshotEngine<A> {
     async fn explain(&self, key: &AggregateKey, point: Point) -> Result<Explained, Error> {
         let loaded: Reconstructed<A> = self.core.reconstruct(key, point, Purpose::Answer).await?;
         let (version, provenance) = (loaded.version(), loaded.provenance);
+        let metas = self.core.list(key, 0..=SnapshotId::MAX_VERSION).await?;
+        Ok(Explained::new(key.clone(), point, version, provenance, metas))
+    }
+
+    async fn explain_replay(&self, key: &AggregateKey, point: Point) -> Result<Explained, Error> {
+        check_kind::<A>(key)?;
+        if point == Point::Version(0) {
+            // There is nothing to read.
+            return Inspect::explain(self, key, point).await;
+        }
+        let replayed = self.core.replayed(key, point).await?;
+        let (version, provenance) = (replayed.version(), replayed.provenance);
         let metas = self.core.list(key, 0..=SnapshotId::MAX_VERSION).await?;
         Ok(Explained::new(key.clone(), point, version, provenance, metas))
     }

@@ -112,6 +112,19 @@ pub trait Inspect: fmt::Debug + Send + Sync {
         Err(missing("explain a load"))
     }
 
+    /// Explains a load of the state at `point` that uses no snapshot and folds all events, to compare
+    /// its cost with that of the load that [`explain`](Self::explain) describes.
+    ///
+    /// The fold is carried out, within the engine's limit for full replays. The roles of the
+    /// snapshots say that none was tried. For a version beyond the head, all events are folded.
+    ///
+    /// # Errors
+    /// [`Unrecoverable`](crate::ErrorKind::Unrecoverable) if the first events are gone.
+    async fn explain_replay(&self, key: &AggregateKey, point: Point) -> Result<Explained, Error> {
+        let _ = (key, point);
+        Err(missing("explain a replay"))
+    }
+
     /// Returns the recorded times of the first events of `key` within `versions` (inclusive).
     ///
     /// The times are in version order. At most `limit` of them are returned; 0 is treated as 1. The

@@ -329,6 +329,10 @@ impl<T: Inspect + ?Sized> Inspect for Arc<T> {
         (**self).explain(key, point).await
     }
 
+    async fn explain_replay(&self, key: &AggregateKey, point: Point) -> Result<Explained, Error> {
+        (**self).explain_replay(key, point).await
+    }
+
     async fn compare_with_events(&self, key: &AggregateKey) -> Result<FoldComparison, Error> {
         (**self).compare_with_events(key).await
     }
