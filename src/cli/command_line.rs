@@ -23,8 +23,8 @@ use crate::store::SnapshotStore;
 const FLUSH: Duration = Duration::from_secs(30);
 
 /// The commands that need the code of aggregates.
-const WITH_KINDS: [&str; 7] =
-    ["verify", "rebuild", "explain", "diff", "bisect", "refold", "rollback"];
+const WITH_KINDS: [&str; 8] =
+    ["verify", "rebuild", "explain", "diff", "bisect", "refold", "rollback", "bench"];
 
 /// The command `snapfold`, with what an application adds to it: its kinds of aggregates, and a store
 /// that it has open.
@@ -168,6 +168,7 @@ impl CommandLine {
             url: arguments.store.clone(),
             secrets: Vec::new(),
             opened: own,
+            second: None,
         };
         session.limit(arguments.timeout);
         session

@@ -1,6 +1,6 @@
 //! [`CliSession`]: what a command works with.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub(crate) struct CliSession {
     /// The passwords that no message may contain.
     pub(crate) secrets: Vec<String>,
     pub(crate) opened: Option<OpenStore>,
+    /// The second store of a command that moves snapshots.
+    pub(crate) second: Option<OpenStore>,
 }
 
 /// An open store.
@@ -60,7 +62,46 @@ impl CliSession {
         if let Some(opened) = &self.opened {
             return Ok(opened.clone());
         }
-        let opened = match self.url()? {
+        let url = self.url()?;
+        let opened = self.open_at(url, to_change).await?;
+        self.opened = Some(opened.clone());
+        Ok(opened)
+    }
+
+    /// Returns a second store, to change it or only to look at it. If its directory is missing or
+    /// empty and `or_new` is set, it is made; to look at it, `None` is returned.
+    pub(crate) async fn open_second(
+        &mut self,
+        url: &str,
+        to_change: bool,
+        or_new: bool,
+    ) -> Result<Option<OpenStore>, CliFailure> {
+        let url = StoreUrl::parse(url).map_err(CliFailure::Usage)?;
+        self.secrets.extend(url.secrets());
+        if self
+            .url
+            .as_deref()
+            .and_then(|own| StoreUrl::parse(own).ok())
+            .is_some_and(|own| own.is(&url))
+        {
+            let message = "both URLs are of the same store: name another one";
+            return Err(CliFailure::Usage(message.to_owned()));
+        }
+        let opened = match url {
+            StoreUrl::File(dir) if or_new && is_vacant(&dir) => {
+                if !to_change {
+                    return Ok(None);
+                }
+                Self::open_file(dir)?
+            }
+            url => self.open_at(url, to_change).await?,
+        };
+        self.second = Some(opened.clone());
+        Ok(Some(opened))
+    }
+
+    async fn open_at(&self, url: StoreUrl, to_change: bool) -> Result<OpenStore, CliFailure> {
+        match url {
             StoreUrl::File(dir) => {
                 if !dir.is_dir() {
                     let message =
@@ -70,26 +111,24 @@ impl CliSession {
                 if to_change {
                     // Opening a directory would make it a store.
                     FileStore::inspect(&dir)?;
-                    Self::open_file(dir)?
+                    Self::open_file(dir)
                 } else {
-                    Self::of_file(FileStore::open_read_only(dir)?)
+                    Ok(Self::of_file(FileStore::open_read_only(dir)?))
                 }
             }
             StoreUrl::Postgres(url) => {
                 let store = connect(&url, &self.options).await?;
                 store.check().await?;
-                Self::of_postgres(store)
+                Ok(Self::of_postgres(store))
             }
-        };
-        self.opened = Some(opened.clone());
-        Ok(opened)
+        }
     }
 
     /// Returns the store, and makes one in a directory that is missing or empty.
     pub(crate) async fn store_or_new(&mut self) -> Result<OpenStore, CliFailure> {
         if self.opened.is_none()
             && let StoreUrl::File(dir) = self.url()?
-            && std::fs::read_dir(&dir).map_or(true, |mut files| files.next().is_none())
+            && is_vacant(&dir)
         {
             self.opened = Some(Self::open_file(dir)?);
         }
@@ -126,13 +165,12 @@ impl CliSession {
         OpenStore { store: Arc::new(store.clone()), ledger: Arc::new(store), file: None }
     }
 
-    /// Closes the store.
+    /// Closes the stores.
     pub(crate) fn close(&mut self) -> Result<(), CliFailure> {
-        let opened = self.opened.take();
-        match opened.and_then(|opened| opened.file) {
-            Some(file) => Ok(file.close()?),
-            None => Ok(()),
-        }
+        let opened = [self.opened.take(), self.second.take()];
+        let files = opened.into_iter().flatten().filter_map(|opened| opened.file);
+        let closed: Vec<_> = files.map(FileStore::close).collect();
+        closed.into_iter().collect::<Result<(), _>>().map_err(CliFailure::from)
     }
 
     /// Returns the key of an aggregate in the tenant that was asked for, or in the default one.
@@ -150,4 +188,9 @@ impl CliSession {
     pub(crate) fn admin(&self, kind: &str) -> Option<Arc<dyn SnapshotAdmin>> {
         self.kinds.get(kind).cloned()
     }
+}
+
+/// Returns whether a directory is missing or empty, so that a store can be made there.
+fn is_vacant(dir: &Path) -> bool {
+    std::fs::read_dir(dir).map_or(true, |mut files| files.next().is_none())
 }

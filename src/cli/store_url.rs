@@ -41,6 +41,19 @@ impl StoreUrl {
         }
     }
 
+    /// Returns whether this is certainly the place of the other store. Two URLs may be of one
+    /// database without looking like it.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File(own), Self::File(other)) => {
+                let place = |dir: &PathBuf| dir.canonicalize().unwrap_or_else(|_| dir.clone());
+                place(own) == place(other)
+            }
+            (Self::Postgres(own), Self::Postgres(other)) => own == other,
+            _ => false,
+        }
+    }
+
     /// Returns the secrets in the URL, as they are written and decoded.
     pub(crate) fn secrets(&self) -> Vec<String> {
         let Self::Postgres(url) = self else { return Vec::new() };

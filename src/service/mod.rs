@@ -19,6 +19,8 @@ pub use bar::progress_bar;
 pub use batch::{Batch, BatchProgress, BatchReport};
 pub use counts::RunCounts;
 pub use coverage::Coverage;
+#[cfg(feature = "cli")]
+pub(crate) use savepoint::{savepoint_name, savepoint_pin};
 pub use scheduler::{
     MissedRuns, RunOutcome, RunReport, Scheduler, SchedulerEvent, SchedulerObserver,
     SchedulerStatistics,

@@ -49,7 +49,7 @@ impl Batch {
     /// long, [`Unsupported`](crate::ErrorKind::Unsupported) if the store has no
     /// [marks](crate::store::Capabilities::marks).
     pub async fn savepoint(&self, name: &str) -> BatchReport {
-        match pin(name) {
+        match savepoint_pin(name) {
             Ok(pin) => self.listed(TaskAction::Savepoint(pin)).await,
             Err(error) => self.refused(error),
         }
@@ -57,7 +57,7 @@ impl Batch {
 
     /// As [`savepoint`](Self::savepoint), for these aggregates.
     pub async fn savepoint_of(&self, name: &str, keys: &[AggregateKey]) -> BatchReport {
-        match pin(name) {
+        match savepoint_pin(name) {
             Ok(pin) => self.named(TaskAction::Savepoint(pin), keys).await,
             Err(error) => self.refused(error),
         }
@@ -65,7 +65,7 @@ impl Batch {
 
     /// Releases a savepoint: clears its pins. The snapshots become ordinary ones.
     pub async fn release_savepoint(&self, name: &str) -> BatchReport {
-        match pin(name) {
+        match savepoint_pin(name) {
             Ok(pin) => self.listed(TaskAction::Release(pin)).await,
             Err(error) => self.refused(error),
         }
@@ -78,7 +78,7 @@ impl Batch {
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the name is empty or too long; any error
     /// of the store.
     pub async fn savepoint_members(&self, name: &str) -> Result<Vec<SnapshotMeta>, Error> {
-        let pin = pin(name)?;
+        let pin = savepoint_pin(name)?;
         let mut members = Vec::new();
         self.each_snapshot(|meta| {
             if meta.marks.find(MarkKind::Pin, &pin).is_some() {
@@ -97,8 +97,8 @@ impl Batch {
     pub async fn savepoints(&self) -> Result<Vec<(String, u64)>, Error> {
         let mut found = BTreeMap::<String, u64>::new();
         self.each_snapshot(|meta| {
-            for mark in meta.marks.iter().filter(|mark| mark.kind == MarkKind::Pin) {
-                if let Some(name) = mark.name.strip_prefix(PREFIX) {
+            for mark in meta.marks.iter() {
+                if let Some(name) = savepoint_name(mark) {
                     *found.entry(name.to_owned()).or_default() += 1;
                 }
             }
@@ -108,8 +108,13 @@ impl Batch {
     }
 }
 
+/// Returns the name of the savepoint to which a mark belongs, if it is a pin of one.
+pub(crate) fn savepoint_name(mark: &Mark) -> Option<&str> {
+    mark.name.strip_prefix(PREFIX).filter(|_| mark.kind == MarkKind::Pin)
+}
+
 /// Returns the name of the pins of a savepoint.
-fn pin(name: &str) -> Result<String, Error> {
+pub(crate) fn savepoint_pin(name: &str) -> Result<String, Error> {
     let (bytes, limit) = (name.len(), Batch::MAX_SAVEPOINT_BYTES);
     let message = if bytes == 0 {
         "the name of the savepoint is empty: name it".to_owned()

@@ -90,6 +90,11 @@ pub(crate) fn run_read_only(shop: &Shop, arguments: &[&str]) -> Printed {
     finish_tool(tool(shop, arguments).env(READ_ONLY, "1"))
 }
 
+/// Runs the tool of an application on a screen of 80 columns.
+pub(crate) fn run_at_80(shop: &Shop, arguments: &[&str]) -> Printed {
+    finish_tool(tool(shop, arguments).env("COLUMNS", "80"))
+}
+
 fn tool(shop: &Shop, arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
@@ -97,7 +102,8 @@ fn tool(shop: &Shop, arguments: &[&str]) -> Command {
         .env(STORE, shop.path())
         .env(ARGUMENTS, arguments.join("\n"))
         .env("USER", "operator")
-        .env_remove("SNAPFOLD_STORE");
+        .env_remove("SNAPFOLD_STORE")
+        .env_remove("COLUMNS");
     command
 }
 

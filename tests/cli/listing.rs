@@ -1,5 +1,6 @@
 //! `ls`, `show`, `stats`, `timeline`, and their help.
 
+use crate::application;
 use crate::support::{GENERATION, Shop, account, builder, command, finish};
 
 #[test]
@@ -166,17 +167,56 @@ fn tables_fit_eighty_columns_and_have_one_line_per_row_without_a_width() {
     assert!(plain.contains(&long));
 }
 
+/// The names of the commands that a help lists.
+fn commands_in(help: &str) -> Vec<String> {
+    let commands = help.split("Commands:\n").nth(1).unwrap_or_default();
+    let commands = commands.split("\n\n").next().unwrap();
+    let lines = commands.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let names = lines.filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| *name != "help").map(str::to_owned).collect()
+}
+
+/// Returns every command of a tool, those within others included.
+fn all_commands(help_of: impl Fn(&[&str]) -> String) -> Vec<Vec<String>> {
+    let (mut all, mut open) = (Vec::new(), vec![Vec::new()]);
+    while let Some(path) = open.pop() {
+        let arguments: Vec<_> = path.iter().map(String::as_str).chain(["-h"]).collect();
+        for name in commands_in(&help_of(&arguments)) {
+            open.push([path.clone(), vec![name]].concat());
+        }
+        all.push(path);
+    }
+    all
+}
+
+#[test]
+fn every_help_fits_eighty_columns() {
+    let shop = Shop::empty();
+    let run = |arguments: &[&str]| application::run_at_80(&shop, arguments);
+    let commands = all_commands(|arguments| run(arguments).out);
+    assert!(commands.len() >= 35, "{commands:?}");
+    for of in ["savepoint take", "archive restore", "bench", "audit verify"] {
+        assert!(commands.iter().any(|path| path.join(" ") == of), "{of}: {commands:?}");
+    }
+    for path in &commands {
+        for help in ["-h", "--help"] {
+            let arguments: Vec<_> = path.iter().map(String::as_str).chain([help]).collect();
+            let printed = run(&arguments);
+            assert_eq!(printed.code, 0, "{arguments:?}: {}", printed.err);
+            assert!(printed.out.contains("Usage:"), "{arguments:?}: {}", printed.out);
+            for line in printed.out.lines() {
+                assert!(line.chars().count() <= 80, "{arguments:?}: {line}");
+            }
+        }
+    }
+}
+
 #[test]
 fn every_command_explains_itself() {
     let help = finish(&mut command(&["--help"])).out;
-    let commands = help.split("Commands:").nth(1).unwrap().split("\n\n").next().unwrap();
-    let names: Vec<_> = commands
-        .lines()
-        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
-        .map(|line| line.split_whitespace().next().unwrap())
-        .collect();
+    let names = commands_in(&help);
     assert!(names.len() >= 17, "{names:?}");
-    for name in names.into_iter().filter(|name| *name != "help") {
+    for name in &names {
         let help = finish(&mut command(&[name, "--help"]));
         assert_eq!(help.code, 0);
         assert!(help.out.contains("Example: "), "{name} has no example");

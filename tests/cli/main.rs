@@ -9,6 +9,8 @@
 )]
 
 mod application;
+mod archive;
+mod bench;
 mod beside;
 mod checks;
 mod database;
@@ -21,6 +23,7 @@ mod pipes;
 #[allow(dead_code, reason = "shared with other tests")]
 mod postgres_support;
 mod pruning;
+mod savepoints;
 mod support;
 mod time_travel;
 mod transfer;

@@ -3,7 +3,8 @@
 use std::io::Read as _;
 use std::process::Stdio;
 
-use snapfold::AggregateKey;
+use snapfold::store::{Mark, Marks, PutOptions};
+use snapfold::{AggregateKey, Timestamp};
 
 use crate::support::{GENERATION, Shop, account, builder, command, record};
 
@@ -11,7 +12,14 @@ use crate::support::{GENERATION, Shop, account, builder, command, record};
 fn large() -> Shop {
     let shop = Shop::empty();
     let ids = (0..4_000).map(|n| AggregateKey::new("account", &format!("{n}-{}", "x".repeat(60))));
-    shop.put(ids.map(|key| record(&key.unwrap(), GENERATION, 1)).collect());
+    let keys: Vec<_> = ids.map(|key| key.unwrap()).collect();
+    let at = |version| keys.iter().map(move |key| record(key, GENERATION, version)).collect();
+    shop.put(at(1));
+    let store = shop.open();
+    let pin = Mark::pin("savepoint large", Timestamp::from_seconds(1));
+    let pinned = PutOptions::default().marks(Marks::new([pin]).unwrap());
+    store.put_blocking(at(2), pinned).unwrap();
+    store.close().unwrap();
     let noise: Vec<u8> =
         (0..200_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     shop.put(vec![builder(&account("noise"), GENERATION, 1).build(&noise).unwrap()]);
@@ -21,11 +29,16 @@ fn large() -> Shop {
 #[test]
 fn a_closed_pipe_ends_quietly() {
     let shop = large();
+    let to = format!("file:{}", shop.path().join("missing").display());
     for arguments in [
         &["ls", "account", "--limit", "100000"][..],
         &["ls", "account", "--limit", "100000", "--json"],
         &["prune", "account", "--keep", "last 1"],
         &["prune", "account", "--keep", "last 1", "--json"],
+        &["archive", "move", "account", "--to", &to, "--keep", "last 1"],
+        &["archive", "move", "account", "--to", &to, "--keep", "last 1", "--json"],
+        &["savepoint", "show", "large"],
+        &["savepoint", "show", "large", "--json"],
         &["export", "-"],
         &["completions", "bash"],
     ] {

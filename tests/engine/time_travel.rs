@@ -162,6 +162,32 @@ async fn an_explanation_says_what_became_of_each_snapshot() {
 }
 
 #[tokio::test]
+async fn a_replay_is_explained_and_tries_no_snapshot() {
+    let (world, key) = (world(), key("a"));
+    world.grow(&key, 100);
+    world.snapshots_at(&key, &[10, 60]).await;
+    for (point, version) in [
+        (Point::Now, 100),
+        (Point::Version(55), 55),
+        (Point::Version(1_000), 100),
+        (Point::Version(0), 0),
+    ] {
+        let explained = world.engine.explain_replay(&key, point).await.unwrap();
+        let provenance = &explained.provenance;
+        assert_eq!(provenance.origin, Origin::Replay, "{explained}");
+        assert_eq!((explained.version, provenance.events_replayed), (version, version));
+        assert_eq!(explained.snapshots.len(), 2);
+        assert!(explained.snapshots.iter().all(|of| of.role != SnapshotRole::Used), "{explained}");
+    }
+    world.source.events.truncate_below(&key, 5);
+    let gone = world.engine.explain_replay(&key, Point::Now).await.unwrap_err();
+    assert_eq!(gone.kind(), ErrorKind::Unrecoverable);
+    let foreign = AggregateKey::new("basket", "a").unwrap();
+    let refused = world.engine.explain_replay(&foreign, Point::Now).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+}
+
+#[tokio::test]
 async fn an_explanation_tells_generations_apart() {
     let (world, key) = (world(), key("a"));
     world.grow(&key, 30);

@@ -3,7 +3,11 @@
 //! To add one: write a file with its arguments (`clap::Args`, whose doc comments are the help) and a
 //! method `run`, and add a variant and a line to [`ToolCommand`].
 
+mod archive;
+mod archive_moves;
 mod audit;
+mod bench;
+mod bench_report;
 mod bisect;
 mod changes;
 mod check;
@@ -30,6 +34,8 @@ mod prune_plan;
 mod rebuild;
 mod refold;
 mod rollback;
+mod savepoint;
+mod savepoint_members;
 mod schedules;
 mod show;
 mod stats;
@@ -56,7 +62,9 @@ pub(super) enum ToolCommand {
     Retire(marks::RetireArguments),
     Restore(marks::RestoreArguments),
     Deprecate(deprecate::DeprecateArguments),
+    Savepoint(savepoint::SavepointArguments),
     Erase(erase::EraseArguments),
+    Archive(archive::ArchiveArguments),
     Export(export::ExportArguments),
     Import(import::ImportArguments),
     Audit(audit::AuditArguments),
@@ -68,6 +76,7 @@ pub(super) enum ToolCommand {
     Bisect(bisect::BisectArguments),
     Refold(refold::RefoldArguments),
     Rollback(rollback::RollbackArguments),
+    Bench(bench::BenchArguments),
     Migrate(migrate::MigrateArguments),
     Completions(completions::CompletionsArguments),
     Man(man::ManArguments),
@@ -92,7 +101,9 @@ impl ToolCommand {
             Self::Retire(arguments) => arguments.run(session).await,
             Self::Restore(arguments) => arguments.run(session).await,
             Self::Deprecate(arguments) => arguments.run(session).await,
+            Self::Savepoint(arguments) => arguments.run(session).await,
             Self::Erase(arguments) => arguments.run(session).await,
+            Self::Archive(arguments) => arguments.run(session).await,
             Self::Export(arguments) => arguments.run(session).await,
             Self::Import(arguments) => arguments.run(session).await,
             Self::Audit(arguments) => arguments.run(session).await,
@@ -104,6 +115,7 @@ impl ToolCommand {
             Self::Bisect(arguments) => arguments.run(session).await,
             Self::Refold(arguments) => arguments.run(session).await,
             Self::Rollback(arguments) => arguments.run(session).await,
+            Self::Bench(arguments) => arguments.run(session).await,
             Self::Migrate(arguments) => arguments.run(session).await,
             Self::Completions(arguments) => arguments.run(session, tool),
             Self::Man(arguments) => arguments.run(session, &tool),

@@ -36,6 +36,22 @@ async fn archiving_moves_what_is_old_except_the_newest_of_each_generation() {
 }
 
 #[tokio::test]
+async fn what_is_selected_moves_as_it_was_planned() {
+    let tiers = Tiers::with(&[10, 20, 30, 40], &[]).await;
+    let ids = [id(10), id(30), id(40), id(99)];
+    let selection = Selection::Ids(&ids);
+    let plan = tiers.store.plan_archive(&key(), selection).await.unwrap();
+    assert_eq!((plan.keys, plan.moved, plan.kept), (1, 2, 1));
+    assert_eq!(tiers.versions().await, [vec![10, 20, 30, 40], vec![]]);
+    let report = tiers.store.archive_selected(&key(), selection).await.unwrap();
+    assert_eq!(report, plan);
+    // The newest stays, whatever is selected.
+    assert_eq!(tiers.versions().await, [vec![20, 40], vec![10, 30]]);
+    let again = tiers.store.plan_archive(&key(), Selection::Ids(&ids[..1])).await.unwrap();
+    assert_eq!((again.moved, again.kept), (0, 0));
+}
+
+#[tokio::test]
 async fn the_newest_that_is_not_retired_stays_hot_too() {
     let tiers = Tiers::with(&[10, 20, 30], &[]).await;
     let wrong = Mark::retirement("wrong", at(1));
