@@ -12,6 +12,7 @@ use snapfold::engine::{Incremental, ReplayLoader};
 use snapfold::events::Recorded;
 use snapfold::manager::{AggregateStats, CreateOptions};
 use snapfold::record::SnapshotMeta;
+use snapfold::store::{Cursor, KeysRequest, Page};
 use snapfold::trigger::manual;
 use snapfold::{
     Aggregate, AggregateKey, BoxError, EventRange, EventSource, Loaded, Loader, Replay,
@@ -70,6 +71,12 @@ impl EventSource<Tree> for Commits {
 
     async fn head(&self, _: &AggregateKey) -> Result<Option<u64>, BoxError> {
         Ok(Some(self.history.len()))
+    }
+
+    async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, BoxError> {
+        let key = Tree::key(self.history.name())?;
+        let is_listed = request.after.is_none() && request.admits(&key) && self.history.len() > 0;
+        Ok(Page::new(is_listed.then_some(key).into_iter().collect(), None))
     }
 }
 
@@ -140,11 +147,27 @@ impl Rebuilder {
     /// that are there are not taken again; each of the others is built on the one before, so that
     /// only commits that no snapshot covers yet are read, once.
     pub(crate) async fn take_snapshots(&self, every: u64, until: u64) -> Result<Snapshots, Error> {
+        self.take_above(0, every, until).await
+    }
+
+    /// As [`take_snapshots`](Self::take_snapshots), but none below the newest one that is there. So
+    /// those that a command deleted or moved are not taken again.
+    #[cfg(feature = "cli")]
+    pub(crate) async fn take_new_snapshots(
+        &self,
+        every: u64,
+        until: u64,
+    ) -> Result<Snapshots, Error> {
+        let newest = self.found(&mut Snapshots::default()).await?.last().copied();
+        self.take_above(newest.unwrap_or(0), every, until).await
+    }
+
+    async fn take_above(&self, above: u64, every: u64, until: u64) -> Result<Snapshots, Error> {
         let mut taken = Snapshots::default();
         let found = self.found(&mut taken).await?;
         let before = self.commits_read();
         let bar = progress::bar("snapshots", until);
-        for version in missing(&found, every, until) {
+        for version in missing(&found, every, until).into_iter().filter(|due| *due > above) {
             self.engine.create_with(&self.key, CreateOptions::new().at_version(version)).await?;
             taken.taken += 1;
             bar.set_position(version);

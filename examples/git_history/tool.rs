@@ -64,7 +64,7 @@ impl ToolArgs {
     pub(crate) async fn run(self, source: &Source, place: &Place) -> Result<ExitCode, Error> {
         let history = &source.history;
         let rebuilder = Rebuilder::new(history, place.store(), self.args.incremental)?;
-        rebuilder.take_snapshots(distance(history, &self.args), history.len()).await?;
+        rebuilder.take_new_snapshots(distance(history, &self.args), history.len()).await?;
         let mut arguments = vec![OsString::from("git_history")];
         arguments.extend(self.command);
         if !self.is_whole {

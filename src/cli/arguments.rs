@@ -92,8 +92,8 @@ Look at the snapshots of a store, check and prune them, move and mark them.
 The store is given as a URL, with --store or in the environment variable
 SNAPFOLD_STORE:
 
-  file:DIR                        a directory; commands that only look work while
-                                  another process has it open
+  file:DIR                        a directory; commands that only look work
+                                  while another process has it open
   postgres://USER@HOST/DATABASE   a database
 
 The password of a database can be in the URL, in PGPASSWORD or in ~/.pgpass.
@@ -110,7 +110,8 @@ Begin with: snapfold --store file:DIR ls";
 const LONG_EXIT_CODES: &str = "\
 Exit codes:
   0  fine; also if the reader of the output went away (| head)
-  1  something is wrong (damage, a broken trail), or what was asked for is absent
+  1  something is wrong (damage, a broken trail), or what was asked for is
+     absent
   2  wrong usage: an argument, a URL or a policy is invalid
   3  the store, the database or the output failed
 

@@ -1,16 +1,17 @@
 //! Progress bars for a [`Batch`].
 
+use std::fmt;
 use std::sync::Arc;
 
-use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressState, ProgressStyle};
 
 use super::batch::Batch;
 use super::counts::RunCounts;
 use super::watcher::BatchWatcher;
 
 const KNOWN: &str =
-    "{elapsed_precise} [{bar:30}] {human_pos}/{human_len} {per_sec:.0}, {eta} left{msg}";
-const UNKNOWN: &str = "{elapsed_precise} {human_pos} aggregates, {per_sec:.0}{msg}";
+    "{elapsed_precise} [{bar:30}] {human_pos}/{human_len} {rate}/s, {eta} left{msg}";
+const UNKNOWN: &str = "{elapsed_precise} {human_pos} aggregates, {rate}/s{msg}";
 
 /// Returns a progress bar for [`Batch::show_progress`], on standard error. It is hidden if standard
 /// error is not a terminal.
@@ -40,9 +41,18 @@ pub fn progress_bar(total: impl Into<Option<u64>>) -> ProgressBar {
 
 fn style(template: &str) -> ProgressStyle {
     match ProgressStyle::with_template(template) {
-        Ok(style) => style.progress_chars("=> "),
+        Ok(style) => whole_rate(style).progress_chars("=> "),
         Err(_) => ProgressStyle::default_bar(),
     }
+}
+
+/// Adds the key `rate`: how many per second. indicatif shows its own rates with four digits after
+/// the point.
+pub(crate) fn whole_rate(style: ProgressStyle) -> ProgressStyle {
+    style.with_key("rate", |state: &ProgressState, to: &mut dyn fmt::Write| {
+        // Nothing can be done if the terminal fails.
+        let _ = write!(to, "{:.0}", state.per_sec());
+    })
 }
 
 impl Batch {

@@ -16,6 +16,8 @@ mod work;
 
 #[cfg(feature = "progress")]
 pub use bar::progress_bar;
+#[cfg(feature = "cli")]
+pub(crate) use bar::whole_rate;
 pub use batch::{Batch, BatchProgress, BatchReport};
 pub use counts::RunCounts;
 pub use coverage::Coverage;

@@ -25,6 +25,7 @@ fn state_of(dir: &Path) -> BTreeMap<String, (Vec<u8>, SystemTime)> {
 fn commands_that_look_work_while_a_process_has_the_store_open() {
     let shop = Shop::new();
     shop.text(&["pin", "account", "alice", "300", "audit"]);
+    shop.text(&["pin", "account", "alice", "300", "savepoint s"]);
     let writer = shop.open();
     let put = |version| {
         let records = vec![record(&account("alice"), GENERATION, version)];
@@ -33,6 +34,7 @@ fn commands_that_look_work_while_a_process_has_the_store_open() {
     put(1_100);
     let before = state_of(shop.path());
     let archive = tempfile::tempdir().unwrap();
+    let second = format!("file:{}", archive.path().join("second").display());
     let archive = archive.path().join("archive");
     for arguments in [
         &["ls"][..],
@@ -44,6 +46,10 @@ fn commands_that_look_work_while_a_process_has_the_store_open() {
         &["check"],
         &["check", "account", "alice"],
         &["prune", "account", "--keep", "last 2"],
+        &["savepoint", "ls"],
+        &["savepoint", "show", "s"],
+        &["savepoint", "release", "s"],
+        &["archive", "move", "account", "--to", &second, "--keep", "last 2"],
         &["audit", "ls"],
         &["audit", "verify"],
         &["audit", "head"],
@@ -67,6 +73,8 @@ fn commands_that_look_work_while_a_process_has_the_store_open() {
         &["pin", "account", "alice", "900", "audit"],
         &["unpin", "account", "alice", "300", "audit"],
         &["retire", "account", "alice", "900", "wrong", "--reason", "a test"],
+        &["savepoint", "release", "s", "--yes"],
+        &["archive", "move", "account", "--to", &second, "--keep", "last 2", "--yes"],
         &["import", archive, "--into-existing"],
     ] {
         let printed = shop.run(arguments);

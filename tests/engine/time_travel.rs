@@ -182,7 +182,7 @@ async fn a_replay_is_explained_and_tries_no_snapshot() {
     world.source.events.truncate_below(&key, 5);
     let gone = world.engine.explain_replay(&key, Point::Now).await.unwrap_err();
     assert_eq!(gone.kind(), ErrorKind::Unrecoverable);
-    let foreign = AggregateKey::new("basket", "a").unwrap();
+    let foreign = snapfold::AggregateKey::new("basket", "a").unwrap();
     let refused = world.engine.explain_replay(&foreign, Point::Now).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::InvalidInput);
 }

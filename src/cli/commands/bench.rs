@@ -9,12 +9,13 @@ use super::bench_report::{BenchRow, Sample, report};
 use super::keys::known_keys;
 use super::rebuild::engine_of;
 use crate::cli::failure::{CliFailure, CliFinding};
-use crate::cli::output::{shown_error, shown_key, snapshots_progress, tell};
+use crate::cli::output::{shown_error, shown_key, tell};
 use crate::cli::session::CliSession;
 use crate::clock::{Clock as _, SystemClock};
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::manager::{CreateOptions, CreateOutcome, Explained, Origin, Point, SnapshotAdmin};
+use crate::service::progress_bar;
 
 /// Measure full replays against loads from snapshots, and from how many events a snapshot pays
 ///
@@ -25,14 +26,15 @@ use crate::manager::{CreateOptions, CreateOutcome, Explained, Origin, Point, Sna
 /// times faster the load from it is.
 ///
 /// Nothing is changed without --save. With it, snapshots are taken at the newest versions that have
-/// none, and deleted again, to measure what one costs; all that remains are entries in the audit
-/// trail.
+/// none, and deleted again, to measure what one costs; only their entries in the audit
+/// trail remain.
 #[derive(Args)]
 #[command(after_help = "Example: app-snapfold bench account --aggregates 3 --repeat 9")]
 pub(crate) struct BenchArguments {
     /// The kind of aggregate
     kind: String,
     /// The ids of aggregates; without them, the first ones of the kind in the order of the store
+    #[arg(value_name = "ID")]
     ids: Vec<String>,
     /// How many aggregates to measure if no ID is given
     #[arg(
@@ -60,7 +62,8 @@ impl BenchArguments {
         let admin = engine_of(session, &self.kind)?;
         let keys = self.keys(session, &*admin).await?;
         session.context = session.context.clone().reason("bench");
-        let bar = snapshots_progress();
+        let bar = progress_bar(keys.len() as u64);
+        bar.tick();
         let mut rows = Vec::with_capacity(keys.len());
         for key in keys {
             match self.measure(session, &admin, &key).await {
@@ -74,11 +77,14 @@ impl BenchArguments {
                     let text = format!("{} is left out: {}", shown_key(&key), shown_error(&error));
                     bar.suspend(|| tell(&text));
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    bar.finish_and_clear();
+                    return Err(error.into());
+                }
             }
             bar.inc(1);
         }
-        drop(bar);
+        bar.finish_and_clear();
         if rows.is_empty() {
             let message = "there is nothing to measure: name an aggregate that has events";
             return Err(CliFailure::Absent(message.to_owned()));

@@ -44,8 +44,7 @@ impl DiffArguments {
                 StateChange::Removed { .. } => Tone::Bad,
                 StateChange::Changed { .. } => Tone::Plain,
             };
-            let line = session.screen.toned(tone, &clean(&change.to_string()));
-            session.screen.line(line)?;
+            session.screen.toned_paragraph(tone, &clean(&change.to_string()))?;
         }
         let (added, changed, removed) = (diff.added, diff.changed, diff.removed);
         session.screen.line(format_args!("{added} added, {changed} changed, {removed} removed"))?;

@@ -10,6 +10,7 @@ use super::savepoint_members::{list, release, show};
 use crate::cli::failure::{CliFailure, CliFinding};
 use crate::cli::output::{count, key_json, shown, shown_error, shown_key};
 use crate::cli::session::CliSession;
+use crate::error::ErrorKind;
 use crate::service::{Batch, BatchReport, progress_bar, savepoint_pin};
 
 /// Take, list, show and release savepoints: one name for a snapshot of each of many aggregates
@@ -126,11 +127,17 @@ async fn take(
             batch.savepoint_of(name, &keys).await
         };
         bar.finish_and_clear();
-        if !session.json {
+        if !session.json && (report.error.is_none() || report.counts.aggregates > 0) {
             print_taken(session, kind, &report)?;
         }
-        if let Some(error) = report.error {
-            return Err(error.into());
+        match report.error {
+            // The event source does not list its aggregates.
+            Some(error) if error.kind() == ErrorKind::Unsupported && keys.is_empty() => {
+                let message = format!("{}; or name aggregates with --id", shown_error(&error));
+                return Err(CliFailure::Failed(message));
+            }
+            Some(error) => return Err(error.into()),
+            None => {}
         }
         taken.push((kind, report));
     }
@@ -154,10 +161,10 @@ fn print_taken(
     let mut text = format!("{}: pinned {} of {of}", shown(kind), counts.changed);
     let rest = counts.aggregates.saturating_sub(counts.changed).saturating_sub(counts.failed);
     if rest > 0 {
-        let _ = write!(text, ", {rest} were part of it already or have no events");
+        let _ = write!(text, "; {rest} already part of it, or without events");
     }
     if counts.failed > 0 {
-        let _ = write!(text, ", {} failed", counts.failed);
+        let _ = write!(text, "; {} failed", counts.failed);
     }
     Ok(session.screen.paragraph(&text)?)
 }

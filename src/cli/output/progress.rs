@@ -1,8 +1,9 @@
 //! Progress on standard error, if that is a terminal.
 
+use crate::service::whole_rate;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
-const SNAPSHOTS: &str = "{elapsed_precise} {human_pos} snapshots, {per_sec:.0}{msg}";
+const SNAPSHOTS: &str = "{elapsed_precise} {human_pos} snapshots, {rate}/s{msg}";
 const BYTES: &str = "{elapsed_precise} {bytes}, {bytes_per_sec}{msg}";
 
 /// Returns a counter of snapshots.
@@ -19,7 +20,7 @@ pub(crate) fn bytes_progress() -> ProgressBar {
 fn progress(template: &str) -> ProgressBar {
     let bar = ProgressBar::no_length().with_finish(ProgressFinish::AndClear);
     match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style),
+        Ok(style) => bar.with_style(whole_rate(style)),
         Err(_) => bar,
     }
 }

@@ -68,7 +68,8 @@ impl Screen {
         self.toned_paragraph(Tone::Heading, text)
     }
 
-    fn toned_paragraph(&mut self, tone: Tone, text: &str) -> io::Result<()> {
+    /// Writes words in the colour of a tone, in as many lines as they need.
+    pub(crate) fn toned_paragraph(&mut self, tone: Tone, text: &str) -> io::Result<()> {
         for line in wrapped(text, self.width) {
             let line = self.toned(tone, &line);
             self.line(line)?;
@@ -141,9 +142,22 @@ fn wrapped(text: &str, width: Option<usize>) -> Vec<String> {
     lines
 }
 
-/// Writes a line to standard error. Nothing can be done if that fails.
-pub(crate) fn tell(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+/// Writes a text to standard error, in lines that fit if that is a terminal. Nothing can be done if
+/// that fails.
+pub(crate) fn tell(text: &str) {
+    let terminal = Term::stderr();
+    // A terminal that does not tell its width has 80 columns.
+    let own = || terminal.size_checked().map_or(80, |(_, columns)| columns.into());
+    let width = terminal.is_term().then(own).map(|width: usize| width.max(MIN_WIDTH));
+    let mut stderr = io::stderr().lock();
+    for line in text.lines() {
+        // Lines that fit may be indented, which wrapping does not keep.
+        let fits = width.is_none_or(|width| measure_text_width(line) <= width);
+        let lines = if fits { vec![line.to_owned()] } else { wrapped(line, width) };
+        for line in lines {
+            let _ = writeln!(stderr, "{line}");
+        }
+    }
 }
 
 #[cfg(test)]
