@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::bench_report::{BenchRow, Sample, report};
+use super::bench_report::{BenchRow, BenchSample, report};
 use super::keys::known_keys;
 use super::rebuild::engine_of;
 use crate::cli::failure::{CliFailure, CliFinding};
@@ -158,10 +158,10 @@ impl BenchArguments {
             events: version,
             tail: explained.provenance.events_replayed,
             snapshot: used,
-            replay: Sample::of(&replays),
-            load: Sample::of(&loads),
-            bare: Sample::of(&bare),
-            save: Sample::of(&saves),
+            replay: BenchSample::of(&replays),
+            load: BenchSample::of(&loads),
+            bare: BenchSample::of(&bare),
+            save: BenchSample::of(&saves),
         }))
     }
 

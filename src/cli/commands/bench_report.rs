@@ -18,17 +18,17 @@ pub(super) struct BenchRow {
     pub(super) tail: u64,
     /// The snapshot that loads start from, if there is a usable one.
     pub(super) snapshot: Option<SnapshotUsed>,
-    pub(super) replay: Option<Sample>,
-    pub(super) load: Option<Sample>,
+    pub(super) replay: Option<BenchSample>,
+    pub(super) load: Option<BenchSample>,
     /// Loads of the snapshot alone.
-    pub(super) bare: Option<Sample>,
-    pub(super) save: Option<Sample>,
+    pub(super) bare: Option<BenchSample>,
+    pub(super) save: Option<BenchSample>,
 }
 
 /// The times of several equal measurements, in picoseconds, as all times here: an event may take
 /// less than a nanosecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Sample {
+pub(super) struct BenchSample {
     count: u64,
     lowest: u64,
     median: u64,
@@ -37,7 +37,7 @@ pub(super) struct Sample {
 
 /// What one aggregate, or the median of several, says about the costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Costs {
+struct BenchCosts {
     per_event: Option<u64>,
     load: Option<u64>,
     save: Option<u64>,
@@ -45,7 +45,7 @@ struct Costs {
 
 const NANO: u64 = 1_000;
 
-impl Sample {
+impl BenchSample {
     /// Returns `None` without measurements.
     pub(super) fn of(times: &[Duration]) -> Option<Self> {
         let picos = |time: &Duration| {
@@ -75,9 +75,9 @@ impl Sample {
 }
 
 impl BenchRow {
-    fn costs(&self) -> Costs {
-        let median = |sample: Option<Sample>| sample.map(|of| of.median);
-        Costs {
+    fn costs(&self) -> BenchCosts {
+        let median = |sample: Option<BenchSample>| sample.map(|of| of.median);
+        BenchCosts {
             per_event: median(self.replay).map(|all| all / self.events.max(1)),
             load: median(self.bare),
             save: median(self.save),
@@ -91,7 +91,7 @@ impl BenchRow {
     }
 }
 
-impl Costs {
+impl BenchCosts {
     /// Returns the number of events whose fold takes as long as this, rounded up.
     fn events(&self, time: Option<u64>) -> Option<u64> {
         let per_event = self.per_event.filter(|time| *time > 0)?;
@@ -126,9 +126,9 @@ pub(super) fn report(
     rows: &[BenchRow],
 ) -> Result<(), CliFailure> {
     let each: Vec<_> = rows.iter().map(BenchRow::costs).collect();
-    let of = |part: fn(&Costs) -> Option<u64>| median(each.iter().filter_map(part).collect());
+    let of = |part: fn(&BenchCosts) -> Option<u64>| median(each.iter().filter_map(part).collect());
     let costs =
-        Costs { per_event: of(|c| c.per_event), load: of(|c| c.load), save: of(|c| c.save) };
+        BenchCosts { per_event: of(|c| c.per_event), load: of(|c| c.load), save: of(|c| c.save) };
     if session.json {
         let aggregates = rows.iter().zip(&each).map(|(row, costs)| row_json(row, costs));
         let aggregates: Vec<_> = aggregates.collect();
@@ -153,7 +153,8 @@ pub(super) fn report(
         GridColumn::Number("FASTER"),
     ]);
     for row in rows {
-        let shown_sample = |sample: Option<Sample>| sample.map_or_else(String::new, Sample::shown);
+        let shown_sample =
+            |sample: Option<BenchSample>| sample.map_or_else(String::new, BenchSample::shown);
         let used = row.snapshot;
         grid.row([
             shown_id(row.key.id()),
@@ -173,7 +174,7 @@ pub(super) fn report(
     Ok(())
 }
 
-fn sentences(costs: &Costs) -> Vec<String> {
+fn sentences(costs: &BenchCosts) -> Vec<String> {
     let mut sentences = Vec::new();
     if let Some(per_event) = costs.per_event {
         sentences.push(format!("An event takes {} to read and fold.", shown_time(per_event)));
@@ -205,8 +206,8 @@ fn sentences(costs: &Costs) -> Vec<String> {
     sentences
 }
 
-fn row_json(row: &BenchRow, costs: &Costs) -> Value {
-    let sample = |sample: Option<Sample>| sample.map(Sample::json);
+fn row_json(row: &BenchRow, costs: &BenchCosts) -> Value {
+    let sample = |sample: Option<BenchSample>| sample.map(BenchSample::json);
     json!({
         "key": key_json(&row.key),
         "events": row.events,
@@ -260,9 +261,9 @@ fn ratio(dividend: u64, divisor: u64) -> String {
 mod tests {
     use super::*;
 
-    fn millis(times: &[u64]) -> Option<Sample> {
+    fn millis(times: &[u64]) -> Option<BenchSample> {
         let times: Vec<_> = times.iter().map(|time| Duration::from_millis(*time)).collect();
-        Sample::of(&times)
+        BenchSample::of(&times)
     }
 
     #[test]
@@ -277,18 +278,18 @@ mod tests {
 
     #[test]
     fn the_break_even_is_where_a_fold_takes_as_long() {
-        let costs = Costs { per_event: Some(10), load: Some(995), save: Some(9_000) };
+        let costs = BenchCosts { per_event: Some(10), load: Some(995), save: Some(9_000) };
         assert_eq!((costs.faster_from(), costs.pays_from()), (Some(100), Some(1_000)));
         let text = sentences(&costs).join(" ");
         assert!(text.contains("from 100 events on"), "{text}");
         assert!(text.contains("from 1,000 events on"), "{text}");
         // Without one of the costs nothing is claimed, and a clock that stands still is no cost.
-        let unsaved = Costs { save: None, ..costs };
+        let unsaved = BenchCosts { save: None, ..costs };
         assert_eq!((unsaved.faster_from(), unsaved.pays_from()), (Some(100), None));
         assert!(sentences(&unsaved).join(" ").contains("--save"));
-        assert_eq!(Costs { per_event: Some(0), ..costs }.faster_from(), None);
-        assert_eq!(Costs { load: None, ..costs }.faster_from(), None);
-        assert!(sentences(&Costs { load: None, ..costs }).join(" ").contains("explain"));
+        assert_eq!(BenchCosts { per_event: Some(0), ..costs }.faster_from(), None);
+        assert_eq!(BenchCosts { load: None, ..costs }.faster_from(), None);
+        assert!(sentences(&BenchCosts { load: None, ..costs }).join(" ").contains("explain"));
     }
 
     #[test]
