@@ -155,7 +155,7 @@ impl BenchArguments {
         let saves = if self.save { self.saves(session, admin, &first).await? } else { Vec::new() };
         Ok(Some(BenchRow {
             key: key.clone(),
-            events: version,
+            events: first.provenance.events_replayed,
             tail: explained.provenance.events_replayed,
             snapshot: used,
             replay: BenchSample::of(&replays),
