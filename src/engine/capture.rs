@@ -13,10 +13,10 @@ use super::write::Encoded;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::manager::{CreateOutcome, Point, Rebuilt};
-use crate::record::{Record, RecordBuilder, SnapshotMeta};
+use crate::record::{Header, Record, RecordBuilder, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
-use crate::store::{ListRequest, PutOptions, PutOutcome, SnapshotStoreExt};
+use crate::store::{ListRequest, Lookup, PutOptions, PutOutcome, Query, SnapshotStoreExt};
 
 /// The advice in the error for a snapshot beyond the head.
 const CAPTURE_NOW: &str = "call create() without a version to capture the newest state";
@@ -167,7 +167,8 @@ impl<A: Aggregate> EngineCore<A> {
         stored: Option<SnapshotMeta>,
         spare_pinned: bool,
     ) -> Result<(SnapshotMeta, PutOutcome), Error> {
-        let annotations = Annotations::rebuilt(stored.as_ref());
+        let signed = self.signed(&loaded.key, stored.as_ref()).await?;
+        let annotations = Annotations::rebuilt(signed);
         let marks = stored.map(|stored| stored.marks).unwrap_or_default();
         let record = self.record(loaded, &annotations, None)?;
         self.keep_evidence(&loaded.key, self.own(loaded.version()), &record).await?;
@@ -179,6 +180,25 @@ impl<A: Aggregate> EngineCore<A> {
         let mut meta = meta(&record)?;
         meta.marks = marks;
         Ok((meta, outcome))
+    }
+
+    /// Returns `listed` unless its signature does not match: the new record would sign what it says.
+    async fn signed<'m>(
+        &self,
+        key: &AggregateKey,
+        listed: Option<&'m SnapshotMeta>,
+    ) -> Result<Option<&'m SnapshotMeta>, Error> {
+        let Some(meta) = listed.filter(|_| self.openers.signing.is_some()) else {
+            return Ok(listed);
+        };
+        let Lookup::Found(found) = self.store.get(Query::exact(key, meta.id())).await? else {
+            return Ok(None);
+        };
+        let is_signed = found.record.verify().is_ok_and(|header| {
+            is_same(&header, meta)
+                && self.openers.check_signature(found.record.as_bytes(), &header).is_ok()
+        });
+        Ok(listed.filter(|_| is_signed))
     }
 
     /// Returns the snapshot stored at `version`, unless it is pinned or its header cannot be read.
@@ -261,6 +281,9 @@ impl<A: Aggregate> EngineCore<A> {
         if let Some(seal) = &self.openers.seal {
             builder = builder.seal(Arc::clone(seal));
         }
+        if let Some(keys) = &self.openers.signing {
+            builder = builder.signing_keys(keys);
+        }
         if let Some(digest) = digest {
             builder = builder.digest(digest);
         }
@@ -289,6 +312,12 @@ impl<A: Aggregate> EngineCore<A> {
         }
         builder.compression(self.compression.clone()).build(&raw)
     }
+}
+
+/// Returns whether a list shows what the header says, apart from the marks.
+fn is_same(header: &Header<'_>, listed: &SnapshotMeta) -> bool {
+    let own = SnapshotMeta::from_header(header);
+    own.is_ok_and(|own| own.with_marks(listed.marks.clone()) == *listed)
 }
 
 fn never_stored(operation: &'static str) -> Error {

@@ -178,7 +178,12 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// usually takes more space. A retention can then remove their bases.
     ///
     /// If the engine has a [`Seal`](crate::codec::Seal), the new records are sealed. Snapshots that
-    /// are stored in clear, or sealed with another key than new ones, are rewritten in any case.
+    /// are stored in clear, or sealed with another key than new ones, are rewritten in any case. The
+    /// same holds for [`SigningKeys`](crate::record::SigningKeys). An engine without such keys leaves
+    /// signed snapshots as they are, and counts them as unreadable. With
+    /// [`accept_unsigned`](crate::record::SigningKeys::accept_unsigned), the call signs whatever
+    /// unsigned snapshots the store has: if you do not trust the store, use
+    /// [`rebuild`](Self::rebuild), which folds the events.
     ///
     /// Processes one snapshot after the other, large ones on a thread for blocking work if there is
     /// a tokio runtime.
@@ -281,10 +286,11 @@ impl<A: Aggregate> EngineCore<A> {
             };
             let (old_bytes, new_bytes) = (old.as_bytes().len() as u64, new.as_bytes().len() as u64);
             let saved = old_bytes.saturating_sub(new_bytes);
-            let key_id = new.header().ok().and_then(|header| header.seal_key);
-            let is_resealed = key_id != meta.seal_key.as_deref();
+            let keys = new.header().ok().map(|header| (header.seal_key, header.signing_key));
+            let old_keys = (meta.seal_key.as_deref(), meta.signing_key.as_deref());
+            let has_other_keys = keys != Some(old_keys);
             let is_smaller = saved.saturating_mul(100) >= old_bytes * MIN_SAVING_PERCENT;
-            if !(is_delta || is_resealed || is_smaller) {
+            if !(is_delta || has_other_keys || is_smaller) {
                 report.kept += 1;
                 continue;
             }
@@ -318,9 +324,16 @@ impl<A: Aggregate> EngineCore<A> {
         let with = OpenWith { openers, ..self.open_with(&found.bases) };
         let Ok(header) = found.record.header() else { return Ok(None) };
         let Some(builder) = RecordBuilder::of(&header)? else { return Ok(None) };
+        // Without keys, the new record would not be signed.
+        if openers.signing.is_none() && header.signing_key.is_some() {
+            return Ok(None);
+        }
         let mut builder = builder.compression(compression.clone());
         if let Some(seal) = &openers.seal {
             builder = builder.seal(Arc::clone(seal));
+        }
+        if let Some(keys) = &openers.signing {
+            builder = builder.signing_keys(keys);
         }
         let build = |raw: &[u8]| {
             let new = builder.build(raw)?;

@@ -153,7 +153,7 @@ impl<A: Aggregate> EngineCore<A> {
         let state = match self.open_stored(key, &found) {
             Ok(snapshot) => snapshot.state,
             // No event is folded into this state.
-            Err(_) if !readable && is_whole(key, &found) => Arc::new(A::initial(key)),
+            Err(_) if !readable && self.is_whole(key, &found) => Arc::new(A::initial(key)),
             Err(_) => return None,
         };
         Some(Progress { state, position: position(&header) })
@@ -171,10 +171,13 @@ impl<A: Aggregate> EngineCore<A> {
         let resumed = resume(&*self.source, key, None, &mut progress, limits, &mut watch).await?;
         Ok(resumed.is_ok())
     }
-}
 
-/// Returns whether the record is undamaged and is the snapshot that the store returned it as.
-fn is_whole(key: &AggregateKey, found: &Found) -> bool {
-    let header = found.record.verify();
-    header.is_ok_and(|header| header.is_of(key) && header.version == found.version)
+    /// Returns whether the record is undamaged and is the snapshot that the store returned it as.
+    fn is_whole(&self, key: &AggregateKey, found: &Found) -> bool {
+        found.record.verify().is_ok_and(|header| {
+            header.is_of(key)
+                && header.version == found.version
+                && self.openers.check_signature(found.record.as_bytes(), &header).is_ok()
+        })
+    }
 }

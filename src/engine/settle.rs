@@ -4,7 +4,7 @@ use super::capture::meta;
 use super::core::EngineCore;
 use crate::error::{Error, ErrorKind};
 use crate::manager::CreateOutcome;
-use crate::record::{Header, Record, SnapshotMeta};
+use crate::record::{Header, Record, RejectReason, SnapshotMeta};
 use crate::state::Aggregate;
 use crate::store::{Found, Lookup, PutOutcome, Query};
 
@@ -53,6 +53,12 @@ impl<A: Aggregate> EngineCore<A> {
             Ok(_) => return Comparison::Differs("it belongs to another aggregate".to_owned()),
             Err(reject) => return Comparison::Differs(reject.to_string()),
         };
+        match self.openers.check_signature(found.record.as_bytes(), &stored) {
+            Ok(()) => {}
+            // Another engine may have the key.
+            Err(RejectReason::SigningKey(_)) => return Comparison::Closed,
+            Err(reject) => return Comparison::Differs(reject.to_string()),
+        }
         let anchors = stored.anchor.zip(ours.anchor.as_deref());
         if anchors.is_some_and(|(stored, ours)| stored != ours) {
             return Comparison::Differs("its last event has a different anchor".to_owned());
@@ -87,7 +93,9 @@ impl<A: Aggregate> EngineCore<A> {
     /// have, such as a key.
     fn lacks_openers(&self, found: &Found, stored: &Header<'_>) -> bool {
         let base_needs = |base: &Record| base.header().is_ok_and(|header| header.needs_openers());
-        let needs = stored.needs_openers() || found.bases.iter().any(base_needs);
+        let needs = stored.needs_openers()
+            || found.bases.iter().any(base_needs)
+            || (self.openers.signing.is_some() && stored.base.is_some());
         needs && found.record.open(stored, self.open_with(&found.bases), |_| Ok(())).is_err()
     }
 }

@@ -149,6 +149,7 @@ impl<A: Aggregate> EngineCore<A> {
     /// Checks a stored snapshot completely.
     fn examine(&self, key: &AggregateKey, found: &Found) -> Result<Proof, RejectReason> {
         let header = whole_header(key, found)?;
+        self.openers.check_signature(found.record.as_bytes(), &header)?;
         let reader = match reader::choose(&self.readers, &header) {
             Ok(reader) => reader,
             // Other code can read the snapshot.

@@ -11,6 +11,8 @@ use super::header::Header;
 use super::layout::{
     CHECKED_FROM, CODING_BYTES, DIGEST_BYTES, FIXED_BYTES, FORMAT, MAGIC, MAX_EXTENSION_BYTES,
 };
+use super::signature;
+use super::signing_keys::SigningKeys;
 use super::wire::{put_varint, varint_bytes, zigzag};
 use crate::checksum::{ChecksumId, crc32};
 use crate::codec::{CodecId, Seal, SealContext, Sealed, seal_proved};
@@ -51,6 +53,7 @@ pub struct RecordBuilder {
     compression: Compression,
     digest: Option<StateDigest>,
     seal: Option<Arc<dyn Seal>>,
+    signing_keys: Option<SigningKeys>,
     extensions: Extensions,
 }
 
@@ -69,6 +72,7 @@ impl RecordBuilder {
             compression: Compression::none(),
             digest: None,
             seal: None,
+            signing_keys: None,
             extensions: Extensions::default(),
         }
     }
@@ -120,6 +124,13 @@ impl RecordBuilder {
     /// Sets what seals the payload. Nothing by default.
     pub fn seal(mut self, seal: impl Seal) -> Self {
         self.seal = Some(Arc::new(seal));
+        self
+    }
+
+    /// Sets the keys of which the first signs the record. Not signed by default.
+    pub fn signing_keys(mut self, keys: &SigningKeys) -> Self {
+        self.extensions.signing_key = Some(keys.key_id().to_owned());
+        self.signing_keys = Some(keys.clone());
         self
     }
 
@@ -285,7 +296,10 @@ impl RecordBuilder {
         for number in numbers.iter().chain(&raw_bytes) {
             put_varint(&mut bytes, *number);
         }
-        extensions.write(id, &mut bytes);
+        let mac_at = extensions.write(id, &mut bytes);
+        if let Some((keys, at)) = self.signing_keys.as_ref().zip(mac_at) {
+            signature::sign(keys, &mut bytes, at, payload);
+        }
         let sum = crc32(bytes.get(CHECKED_FROM..).unwrap_or_default());
         if let Some(field) = bytes.get_mut(CHECKED_FROM - 4..CHECKED_FROM) {
             field.copy_from_slice(&sum.to_le_bytes());

@@ -5,6 +5,8 @@ use std::convert::Infallible;
 use super::base::Base;
 use super::details::{SnapshotDetails, is_detail};
 use super::reject::RejectReason;
+use super::signature::{MAC_BYTES, Signature};
+use super::signing_keys::SigningKeys;
 use super::wire::WireReader;
 use crate::codec::Sealed;
 use crate::snapshot_id::SnapshotId;
@@ -20,9 +22,12 @@ const ANCHOR: u8 = 0x01;
 const LABEL: u8 = 0x02;
 const ORIGIN: u8 = 0x03;
 const LAST_RECORDED_AT: u8 = 0x04;
+const SIGNATURE: u8 = 0x0d;
 const BASE: u8 = CRITICAL | 0x01;
 const DICTIONARY: u8 = CRITICAL | 0x02;
 const SEAL: u8 = CRITICAL | 0x03;
+
+const MAX_SIGNING_KEY_BYTES: usize = SigningKeys::MAX_KEY_ID_BYTES;
 
 /// The parsed extensions of a header.
 #[derive(Default)]
@@ -34,6 +39,8 @@ pub(super) struct Values<'a> {
     pub(super) dictionary: Option<u64>,
     /// The id of the key, and the length of the payload before it was sealed.
     pub(super) seal: Option<(&'a str, u32)>,
+    /// The offset is that within the extensions.
+    pub(super) signature: Option<Signature<'a>>,
 }
 
 /// Reads the extensions of a header. If a tag is repeated, the last value counts.
@@ -55,6 +62,16 @@ pub(super) fn read(bytes: &[u8]) -> Result<Values<'_>, RejectReason> {
             }
             LAST_RECORDED_AT => {
                 values.last_recorded_at = Some(Timestamp::from_micros(value_reader.i64()?));
+            }
+            SIGNATURE => {
+                let at = bytes.len().saturating_sub(reader.0.len() + value.len());
+                let (mac, key_id) = value
+                    .split_first_chunk::<MAC_BYTES>()
+                    .filter(|(_, key_id)| (1..=MAX_SIGNING_KEY_BYTES).contains(&key_id.len()))
+                    .ok_or(RejectReason::Malformed("the signature has a wrong length"))?;
+                let key_id = WireReader(key_id).text(key_id.len())?;
+                values.signature = Some(Signature { key_id, mac, at });
+                continue;
             }
             BASE => {
                 values.base =
@@ -115,7 +132,7 @@ pub(super) fn details(bytes: &[u8], id: SnapshotId) -> SnapshotDetails {
 pub(super) fn are_known(bytes: &[u8]) -> bool {
     let mut reader = WireReader(bytes);
     while !reader.0.is_empty() {
-        let optional = [ANCHOR, LABEL, ORIGIN, LAST_RECORDED_AT];
+        let optional = [ANCHOR, LABEL, ORIGIN, LAST_RECORDED_AT, SIGNATURE];
         let is_known = |tag| tag >= CRITICAL || optional.contains(&tag) || is_detail(tag);
         if !entry(&mut reader).is_ok_and(|(tag, _)| is_known(tag)) {
             return false;
@@ -136,6 +153,8 @@ pub(super) struct Extensions {
     pub(super) dictionary: Option<u64>,
     /// The id of the key, and the length of the payload before it was sealed.
     pub(super) seal: Option<(String, u32)>,
+    /// The id of the key that the record is signed with.
+    pub(super) signing_key: Option<String>,
 }
 
 impl Extensions {
@@ -159,6 +178,10 @@ impl Extensions {
             put(LAST_RECORDED_AT, &at.as_micros().to_le_bytes(), "the time")?;
         }
         self.details.each(id, &mut put)?;
+        if let Some(key_id) = &self.signing_key {
+            let value = [&[0; MAC_BYTES], key_id.as_bytes()].concat();
+            put(SIGNATURE, &value, "the id of a signing key")?;
+        }
         if let Some(base) = self.base {
             let mut value = [0; 12];
             let (version, checksum) = value.split_at_mut(8);
@@ -188,15 +211,21 @@ impl Extensions {
         Ok(bytes)
     }
 
-    /// Appends the extensions. [`bytes`](Self::bytes) must have succeeded.
-    pub(super) fn write(&self, id: SnapshotId, out: &mut Vec<u8>) {
+    /// Appends the extensions, with zeros for the MAC of the signature, and returns the offset of
+    /// that MAC. [`bytes`](Self::bytes) must have succeeded.
+    pub(super) fn write(&self, id: SnapshotId, out: &mut Vec<u8>) -> Option<usize> {
+        let mut mac_at = None;
         let written = self.each(id, |tag, value, _| {
             let len = u16::try_from(value.len()).unwrap_or(u16::MAX);
             out.push(tag);
             out.extend_from_slice(&len.to_le_bytes());
+            if tag == SIGNATURE {
+                mac_at = Some(out.len());
+            }
             out.extend_from_slice(value);
             Ok::<_, Infallible>(())
         });
         let Ok(()) = written;
+        mac_at
     }
 }

@@ -6,6 +6,7 @@ use super::base::Base;
 use super::details::SnapshotDetails;
 use super::extension;
 use super::reject::RejectReason;
+use super::signature::Signature;
 use crate::codec::CodecId;
 use crate::compress::CompressionId;
 use crate::digest::StateDigest;
@@ -60,6 +61,10 @@ pub struct Header<'a> {
     pub dictionary: Option<u64>,
     /// The id of the key that the payload is sealed with. `None` if the payload is not sealed.
     pub seal_key: Option<&'a str>,
+    /// The id of the key that the record is signed with. `None` if it is not signed. Parsing does
+    /// not check the signature: [`Record::verify_signed`](super::Record::verify_signed) does.
+    pub signing_key: Option<&'a str>,
+    pub(super) signature: Option<Signature<'a>>,
     /// The length of the payload before it was sealed. The same as `payload_bytes` if it is not.
     pub(super) unsealed_bytes: u32,
     pub(super) extensions: &'a [u8],

@@ -57,6 +57,9 @@ pub struct SnapshotMeta {
     pub dictionary: Option<u64>,
     /// The id of the key that the payload is sealed with. `None` if the payload is not sealed.
     pub seal_key: Option<String>,
+    /// The id of the key that the record is signed with. `None` if it is not signed. A list does not
+    /// check signatures.
+    pub signing_key: Option<String>,
     /// How and why the snapshot came to be. `None` if the header says nothing about that.
     details: Option<Box<SnapshotDetails>>,
     /// The marks, which are stored beside the record. Empty if the store does not support marks, or
@@ -93,6 +96,7 @@ impl SnapshotMeta {
             base: None,
             dictionary: None,
             seal_key: None,
+            signing_key: None,
             details: None,
             marks: Marks::NONE,
         }
@@ -123,6 +127,7 @@ impl SnapshotMeta {
             base: header.base,
             dictionary: header.dictionary,
             seal_key: header.seal_key.map(str::to_owned),
+            signing_key: header.signing_key.map(str::to_owned),
             details: boxed(header.details()),
             marks: Marks::NONE,
         })
@@ -210,6 +215,9 @@ impl fmt::Debug for SnapshotMeta {
         }
         if let Some(seal_key) = &self.seal_key {
             shown.field("seal_key", seal_key);
+        }
+        if let Some(signing_key) = &self.signing_key {
+            shown.field("signing_key", signing_key);
         }
         if let Some(details) = &self.details {
             shown.field("details", details);

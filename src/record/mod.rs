@@ -14,6 +14,8 @@ mod meta;
 mod openers;
 mod parse;
 mod reject;
+mod signature;
+mod signing_keys;
 pub(crate) mod wire;
 
 #[cfg(test)]
@@ -37,6 +39,7 @@ pub use header::Header;
 pub use meta::SnapshotMeta;
 pub(crate) use openers::Openers;
 pub use reject::RejectReason;
+pub use signing_keys::SigningKeys;
 
 /// The stored bytes of one snapshot, header and payload. They are the same in every store, backup
 /// and archive.
@@ -97,6 +100,19 @@ impl Record {
     pub(crate) fn check(bytes: &[u8]) -> Result<Header<'_>, RejectReason> {
         let header = Header::read(bytes, true)?;
         checked_payload(bytes, &header)?;
+        Ok(header)
+    }
+
+    /// Verifies the header, the lengths, the checksum of the payload and the signature.
+    ///
+    /// # Errors
+    /// Those of [`verify`](Self::verify), [`RejectReason::Signature`],
+    /// [`RejectReason::SigningKey`], and [`RejectReason::Unsigned`] unless `keys`
+    /// [accept](SigningKeys::accept_unsigned) that.
+    pub fn verify_signed(&self, keys: &SigningKeys) -> Result<Header<'_>, RejectReason> {
+        let header = self.verify()?;
+        let parts = self.bytes.split_at_checked(header.header_bytes());
+        signature::check(keys, parts.ok_or(RejectReason::Truncated)?, header.signature)?;
         Ok(header)
     }
 
@@ -174,6 +190,7 @@ impl Record {
         };
         let unsealed;
         let mut payload = checked_payload(&self.bytes, header)?;
+        openers.check_signature(&self.bytes, header)?;
         if let Some(key_id) = header.seal_key {
             let bytes = u64::from(header.unsealed_bytes);
             if bytes > max_raw_bytes {

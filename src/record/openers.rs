@@ -5,6 +5,8 @@ use std::sync::Arc;
 use super::header::Header;
 use super::meta::SnapshotMeta;
 use super::reject::RejectReason;
+use super::signature;
+use super::signing_keys::SigningKeys;
 use crate::codec::{Seal, SealContext, open_sealed};
 use crate::compress::{Compression, CustomCompressor, Dictionary, DictionaryId};
 use crate::error::{Error, ErrorKind};
@@ -17,12 +19,14 @@ pub(crate) struct Openers {
     /// Those of the application. The first one of an id counts.
     pub(crate) compressors: Vec<CustomCompressor>,
     pub(crate) seal: Option<Arc<dyn Seal>>,
+    /// What records must be signed with. `None` if signatures are not checked.
+    pub(crate) signing: Option<SigningKeys>,
 }
 
 impl Openers {
     /// Opens only what every build can.
     pub(super) const NONE: Self =
-        Self { dictionaries: Vec::new(), compressors: Vec::new(), seal: None };
+        Self { dictionaries: Vec::new(), compressors: Vec::new(), seal: None, signing: None };
 
     /// Adds what the payloads of this compression need.
     ///
@@ -58,8 +62,23 @@ impl Openers {
         let dictionary = meta.dictionary.map(DictionaryId::from_u64);
         dictionary.is_none_or(|id| self.dictionary(id).is_some())
             && (meta.seal_key.is_none() || self.seal.is_some())
+            && self.signing.as_ref().is_none_or(|keys| match &meta.signing_key {
+                Some(key_id) => keys.knows(key_id),
+                None => keys.accepts_unsigned(),
+            })
             && (!meta.compression.is_custom()
                 || self.compressors.iter().any(|known| known.id() == meta.compression))
+    }
+
+    /// Checks the signature of the record in `bytes`, if there are signing keys.
+    pub(crate) fn check_signature(
+        &self,
+        bytes: &[u8],
+        header: &Header<'_>,
+    ) -> Result<(), RejectReason> {
+        let Some(keys) = &self.signing else { return Ok(()) };
+        let parts = bytes.split_at_checked(header.header_bytes());
+        signature::check(keys, parts.ok_or(RejectReason::Truncated)?, header.signature)
     }
 
     /// Returns the payload as it was before it was sealed with the key of this id.

@@ -9,6 +9,7 @@ use super::layout::{
     MIN_HEADER_BYTES,
 };
 use super::reject::RejectReason;
+use super::signature::Signature;
 use super::wire::{WireReader, unzigzag, varint_bytes};
 use crate::checksum::{ChecksumId, crc32};
 use crate::codec::CodecId;
@@ -113,6 +114,11 @@ impl<'a> Header<'a> {
             [] => Values::default(),
             _ => extension::read(extensions)?,
         };
+        // So far, it is the offset within the extensions.
+        let signature = values.signature.map(|signature| Signature {
+            at: signature.at.saturating_add(len.saturating_sub(extensions.len())),
+            ..signature
+        });
         let unsealed_bytes = values.seal.map_or(payload_bytes, |(_, bytes)| bytes);
         let raw_bytes = raw_bytes.unwrap_or(unsealed_bytes);
         let record_bytes = u64::from(own_bytes) + u64::from(payload_bytes);
@@ -142,6 +148,8 @@ impl<'a> Header<'a> {
             base: values.base,
             dictionary: values.dictionary,
             seal_key: values.seal.map(|(key_id, _)| key_id),
+            signing_key: signature.map(|signature| signature.key_id),
+            signature,
             unsealed_bytes,
             extensions,
             own_bytes,

@@ -76,6 +76,13 @@ pub enum RejectReason {
         "the payload is sealed with the key {0:?}, which this engine does not have: use seal()"
     )]
     SealKey(String),
+    /// The signature of the record does not match: the record was changed after it was signed, or was
+    /// signed with another key under the same id.
+    #[error("the signature of the record does not match: it was changed, or has another key")]
+    Signature,
+    /// The record is signed with a key that this engine does not have. Contains the id of the key.
+    #[error("the record is signed with the key {0:?}, which this engine does not have: use also()")]
+    SigningKey(String),
     /// The snapshot has another generation of the state type, and no upcast can read it.
     #[error("the snapshot belongs to another generation ({0})")]
     Stale(Generation),
@@ -104,6 +111,9 @@ pub enum RejectReason {
          upgrade snapfold"
     )]
     UnknownCompression(CompressionId),
+    /// The record is not signed, and this engine has signing keys.
+    #[error("the record is not signed: use accept_unsigned() while old snapshots are not signed")]
+    Unsigned,
     /// The upcaster refused the old state. Contains the upcaster's error message.
     #[error("the upcaster refused the old state: {0}")]
     Upcast(String),
@@ -138,12 +148,15 @@ impl RejectReason {
             Self::OtherState => "other_state",
             Self::Seal(_) => "seal",
             Self::SealKey(_) => "seal_key",
+            Self::Signature => "signature",
+            Self::SigningKey(_) => "signing_key",
             Self::Stale(_) => "stale",
             Self::StoreFailed(_) => "store_failed",
             Self::TooLarge { .. } => "too_large",
             Self::TrailingBytes => "trailing_bytes",
             Self::Truncated => "truncated",
             Self::UnknownCompression(_) => "unknown_compression",
+            Self::Unsigned => "unsigned",
             Self::Upcast(_) => "upcast",
             Self::WrongAggregate => "wrong_aggregate",
             Self::WrongVersion(_) => "wrong_version",
@@ -162,6 +175,7 @@ impl RejectReason {
                 | Self::Malformed(_)
                 | Self::PayloadChecksum
                 | Self::Seal(_)
+                | Self::Signature
                 | Self::TrailingBytes
                 | Self::Truncated
                 | Self::WrongAggregate
