@@ -40,7 +40,8 @@ impl AuditHash {
 ///
 /// The chain alone does not reveal that records were removed from its end, or that the whole trail
 /// was rewritten. Keep a head outside the ledger, and check the trail against it later with
-/// [`Ledger::check_trail`](crate::ledger::Ledger::check_trail).
+/// [`Ledger::check_trail`](crate::ledger::Ledger::check_trail). Signatures reveal a trail that was
+/// rewritten ([`SigningKeys::check_trail`](crate::record::SigningKeys::check_trail)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "users keep it outside the ledger")]
 pub struct AuditHead {
@@ -82,6 +83,12 @@ impl AuditHead {
         } else {
             TrailCheck::Whole(Self { sequence, hash: record.hash })
         }
+    }
+
+    /// Returns whether this is the end of the trail that ends with `record`.
+    pub(super) fn is_of(&self, record: &AuditRecord) -> bool {
+        let own = AuditHash::of(&record.previous, record.sequence, &record.entry);
+        record.sequence == self.sequence && record.hash == self.hash && own == self.hash
     }
 
     /// Creates the record that appends `entry` to this end. For implementers of

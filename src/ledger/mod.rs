@@ -8,6 +8,8 @@ mod entry_bytes;
 mod hash;
 mod invalid;
 mod schedule;
+mod signed_head;
+mod signed_trail;
 mod statistics;
 mod stored;
 mod task;
@@ -29,6 +31,8 @@ pub use cadence::Cadence;
 pub use chain::{AuditHead, TrailCheck};
 pub use hash::AuditHash;
 pub use schedule::{Claim, Lease, Schedule, ScheduleKey};
+pub use signed_head::SignedHead;
+pub use signed_trail::SignedTrail;
 pub use statistics::{DailyStatistics, Day};
 pub use stored::StoreLedger;
 pub use task::{KeepRule, Task, UnknownTask};
@@ -190,6 +194,13 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// [`AuditHead::follow`]. Such a record never counts as the end of the trail.
     async fn entries(&self, request: AuditRequest<'_>) -> Result<Page<AuditRecord, u64>, Error>;
 
+    /// Links entries into the hash chains of all trails, if the ledger has entries that were appended
+    /// without a link. Returns how many. Does nothing by default, for ledgers that link each entry
+    /// when it is appended.
+    async fn seal_audit(&self) -> Result<u64, Error> {
+        Ok(0)
+    }
+
     /// Reads the trail of `tenant` after `from`, checks its hash chain, and checks that `from` is
     /// still part of it. Use [`AuditHead::START`] for the whole trail, or a head that was kept
     /// outside the ledger.
@@ -198,11 +209,7 @@ pub trait Ledger: fmt::Debug + Send + Sync {
         if from.sequence > 0 {
             let known = request.after(from.sequence - 1).limit(1);
             let found = self.entries(known).await?.items;
-            let same = |record: &AuditRecord| {
-                let own = AuditHash::of(&record.previous, record.sequence, &record.entry);
-                record.sequence == from.sequence && record.hash == from.hash && own == from.hash
-            };
-            if !found.first().is_some_and(same) {
+            if !found.first().is_some_and(|record| from.is_of(record)) {
                 let reason = "the record differs from the given head";
                 return Ok(TrailCheck::Broken { sequence: from.sequence, reason });
             }

@@ -14,6 +14,7 @@ const SNAPSHOT_ALL: &str = "snapshot all";
 const VERIFY: &str = "verify";
 const COMPARE: &str = "compare";
 const REFOLD: &str = "refold";
+const SEAL_AUDIT: &str = "seal audit";
 const RETENTION: &str = "retention";
 const KEEP: &str = "keep";
 const LAST: &str = "last";
@@ -24,7 +25,7 @@ const WITHIN: &str = "within";
 /// Every task is idempotent: a run that was cut short, or that two nodes made, leaves the same
 /// snapshots as one complete run.
 ///
-/// The text form is `snapshot`, `snapshot all`, `verify`, `compare`, `refold`, `keep` followed by a retention
+/// The text form is `snapshot`, `snapshot all`, `verify`, `compare`, `refold`, `seal audit`, `keep` followed by a retention
 /// [`Policy`](crate::retention::Policy), such as `keep last 4, daily 7`, or `retention` followed by a
 /// [`KeepRule`], such as `retention last 4` or `retention last 4 within 30d`.
 ///
@@ -63,6 +64,16 @@ pub enum Task {
     /// Folds all events from the beginning, and replaces the snapshot of the current state if it
     /// differs and is not pinned ([`SnapshotAdmin::refold`](crate::SnapshotAdmin::refold)).
     Refold,
+    /// Links entries that were appended without a link into the audit trails
+    /// ([`Ledger::seal_audit`](crate::ledger::Ledger::seal_audit)). If the scheduler has
+    /// [signing keys](crate::service::Scheduler::signing_keys), signs the trail of the schedule's
+    /// tenant after that, unless it has no new entries
+    /// ([`SigningKeys::sign_trail`](crate::record::SigningKeys::sign_trail)). Until the next run,
+    /// new entries are not signed.
+    ///
+    /// Visits no aggregates. One schedule for each tenant is enough, for any kind that the nodes
+    /// have. Only a scheduler runs it, because only a scheduler has a ledger.
+    SealAudit,
     /// A task of a newer release. The ledger keeps it; this release does not run it.
     Unknown(UnknownTask),
 }
@@ -105,6 +116,7 @@ impl Task {
             VERIFY => Some(Self::Verify),
             COMPARE => Some(Self::Compare),
             REFOLD => Some(Self::Refold),
+            SEAL_AUDIT => Some(Self::SealAudit),
             text => {
                 if let Some(policy) = policy_of(text) {
                     return policy.parse().ok().map(Self::Keep);
@@ -195,6 +207,7 @@ impl fmt::Display for Task {
             Self::Verify => f.write_str(VERIFY),
             Self::Compare => f.write_str(COMPARE),
             Self::Refold => f.write_str(REFOLD),
+            Self::SealAudit => f.write_str(SEAL_AUDIT),
             Self::Retention(rule) => write!(f, "{RETENTION} {rule}"),
             Self::Keep(policy) => write!(f, "{KEEP} {policy}"),
             Self::Unknown(UnknownTask(text)) => f.write_str(text),
@@ -236,8 +249,8 @@ impl FromStr for Task {
         }
         Self::known(text).ok_or_else(|| {
             invalid(
-                "a task is \"snapshot\", \"snapshot all\", \"verify\", \"compare\", \"refold\", or \
-                 \"keep\" with a retention policy, such as \"keep last 4, daily 7\""
+                "a task is \"snapshot\", \"snapshot all\", \"verify\", \"compare\", \"refold\", \
+                 \"seal audit\", or \"keep\" with a retention policy, such as \"keep last 4, daily 7\""
                     .to_owned(),
             )
         })
@@ -274,6 +287,7 @@ mod tests {
             ("verify", Task::Verify),
             ("compare", Task::Compare),
             ("refold", Task::Refold),
+            ("seal audit", Task::SealAudit),
             ("retention last 4", Task::Retention(KeepRule::last(4))),
             ("retention last 0", Task::Retention(KeepRule::last(0))),
             ("retention within 30d", Task::Retention(KeepRule::within(month))),

@@ -270,6 +270,10 @@ impl TaskWork {
                 let rejected = self.admin.verify(key).await?.rejected;
                 Ok(Acted { rejected, ..Acted::default() })
             }
+            Task::SealAudit => {
+                let message = "the task \"seal audit\" visits no aggregates: use a schedule";
+                Err(Error::new(ErrorKind::Unsupported, NAME, message))
+            }
             Task::Unknown(task) => Err(Error::new(ErrorKind::Unsupported, NAME, task.why())),
         }
     }

@@ -93,6 +93,8 @@ mod savepoints;
 mod scheduler;
 #[cfg(all(feature = "conformance", feature = "lz4", feature = "zstd"))]
 mod seals;
+#[cfg(all(feature = "postcard", feature = "lz4"))]
+mod signatures;
 #[cfg(feature = "postcard")]
 mod size_trigger;
 #[cfg(feature = "conformance")]

@@ -16,7 +16,7 @@ use snapfold::codec::{
 use snapfold::engine::EngineBuilder;
 use snapfold::manager::{CreateOptions, Origin};
 use snapfold::record::{
-    ChangeSummary, Generation, Record, RecordBuilder, SnapshotDetails, SnapshotSource,
+    ChangeSummary, Generation, Record, RecordBuilder, SigningKeys, SnapshotDetails, SnapshotSource,
 };
 use snapfold::store::PutOptions;
 use snapfold::{
@@ -205,6 +205,23 @@ fn details_follow_the_time_of_the_last_event() {
         [6, 1, 0, 1]
     );
     assert_eq!(header.details(), details);
+}
+
+/// The hash was computed with Python's `hmac`, over bytes put together by hand from `docs/format.md`.
+#[test]
+fn a_signature_covers_the_record_as_documented() {
+    let secret: [u8; 32] = std::array::from_fn(|at| u8::try_from(at).unwrap());
+    let keys = SigningKeys::new("k1", secret).unwrap();
+    let record = builder().codec(CodecId::custom(9)).signing_keys(&keys).build(b"state").unwrap();
+    let read = golden("1-signed.bin", &record);
+    assert_eq!(read, record);
+    let header = read.verify_signed(&keys).unwrap();
+    assert_eq!((header.signing_key, header.header_bytes()), (Some("k1"), 97));
+    let bytes = read.as_bytes();
+    assert_eq!(bytes[60..63], [0x0d, 34, 0], "tag and length");
+    let mac: String = bytes[63..95].iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(mac, "72935099fbefee4b4d7fac8e1542bcd2cf639563388af5c3334e70a56116be08");
+    assert_eq!(&bytes[95..97], b"k1");
 }
 
 /// Each golden record is found by an engine of today, and is the state that today's fold gives.

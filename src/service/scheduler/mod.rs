@@ -19,6 +19,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::ledger::{Lease, Ledger};
 use crate::manager::Kinds;
+use crate::record::SigningKeys;
 use crate::timestamp::Timestamp;
 
 pub use event::{SchedulerEvent, SchedulerObserver};
@@ -144,6 +145,7 @@ impl Scheduler {
             clock: Arc::new(SystemClock::new()),
             observer: None,
             counters: Arc::new(SchedulerCounters::default()),
+            signing_keys: None,
         };
         Ok(Self { settings: Arc::new(settings) })
     }
@@ -209,6 +211,12 @@ impl Scheduler {
     /// Sets the observer, which receives the report of each run and other events.
     pub fn on_event(self, observer: impl SchedulerObserver + 'static) -> Self {
         self.set(|it| it.observer = Some(Arc::new(observer)))
+    }
+
+    /// Sets the keys that sign audit trails in runs of
+    /// [`Task::SealAudit`](crate::ledger::Task::SealAudit). Without keys, such a run signs nothing.
+    pub fn signing_keys(self, keys: SigningKeys) -> Self {
+        self.set(|it| it.signing_keys = Some(keys))
     }
 
     /// Returns what this scheduler and its clones have done so far.

@@ -13,7 +13,7 @@ use super::race::{Winner, first};
 use super::report::{RunOutcome, RunReport};
 use super::settings::{MissedRuns, Settings};
 use crate::error::{Error, ErrorKind};
-use crate::ledger::{Schedule, cut};
+use crate::ledger::{AuditEntry, Schedule, Task, cut};
 use crate::manager::{AdminContext, SnapshotAdmin};
 use crate::service::work::{NAME, RunProgress, TaskAction, TaskWork, panicked};
 use crate::timestamp::Timestamp;
@@ -115,7 +115,11 @@ impl DueRun {
         });
         // In a set, so that it ends with this future.
         let mut task = JoinSet::new();
-        task.spawn(work.run(key.clone()));
+        if self.schedule.task == Task::SealAudit {
+            task.spawn(seal_audit(settings.clone(), key.tenant().to_owned(), lease.now()));
+        } else {
+            task.spawn(work.run(key.clone()));
+        }
         let mut wait = settings.lease / 3;
         let end = loop {
             let joined = timeout(wait, task.join_next());
@@ -173,4 +177,15 @@ impl DueRun {
             Err(_) => RunOutcome::Failed { error, retry_at: Some(lease.ends_at()) },
         }
     }
+}
+
+/// Seals all trails, and signs that of a tenant.
+async fn seal_audit(settings: Settings, tenant: String, now: Timestamp) -> Result<(), Error> {
+    let ledger = &*settings.ledger;
+    ledger.seal_audit().await?;
+    if let Some(keys) = &settings.signing_keys {
+        let actor = cut(settings.owner.clone(), AuditEntry::MAX_NAME_BYTES);
+        keys.sign_trail(ledger, &tenant, now, &actor).await?;
+    }
+    Ok(())
 }

@@ -12,6 +12,7 @@ use super::statistics::SchedulerCounters;
 use crate::clock::Clock;
 use crate::ledger::{Ledger, Schedule, ScheduleKey};
 use crate::manager::Kinds;
+use crate::record::SigningKeys;
 use crate::timestamp::Timestamp;
 
 /// What happens to runs that were missed because no node was running, or all were busy.
@@ -45,6 +46,7 @@ pub(super) struct Settings {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) observer: Option<Arc<dyn SchedulerObserver>>,
     pub(super) counters: Arc<SchedulerCounters>,
+    pub(super) signing_keys: Option<SigningKeys>,
 }
 
 impl Settings {

@@ -91,6 +91,10 @@ impl Ledger for PostgresStore {
         trail::append_all(self, entries).await
     }
 
+    async fn seal_audit(&self) -> Result<u64, Error> {
+        Self::seal_audit(self).await
+    }
+
     async fn entries(&self, request: AuditRequest<'_>) -> Result<Page<AuditRecord, u64>, Error> {
         trail::entries(self, request).await
     }
