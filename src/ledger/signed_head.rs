@@ -8,7 +8,7 @@ use super::chain::AuditHead;
 use super::hash::AuditHash;
 use super::wire::put_text;
 use crate::error::{Error, ErrorKind};
-use crate::record::SigningKeys;
+use crate::record::{SigningKeys, is_key_id};
 use crate::timestamp::Timestamp;
 
 /// What each signed text begins with, so that a signature of something else is none of a head.
@@ -118,7 +118,7 @@ impl FromStr for SignedHead {
             };
             let hash = AuditHash::from_bytes(unhex(hash)?);
             let head = AuditHead { sequence: sequence.parse().ok()?, hash };
-            let key_id = word().filter(|id| !id.is_empty())?.to_owned();
+            let key_id = word().filter(|id| is_key_id(id))?.to_owned();
             Some(Self { head, key_id, mac: unhex(mac)? })
         };
         // Each head has one text form.
@@ -173,6 +173,8 @@ mod tests {
         }
         for wrong in [
             format!("{text} "),
+            format!("{text}\n"),
+            format!("{text}{}", "k".repeat(63)),
             format!(" {text}"),
             text.replace(" 9 ", " 09 "),
             text.replace(" 9 ", " +9 "),

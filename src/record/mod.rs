@@ -40,6 +40,7 @@ pub use meta::SnapshotMeta;
 pub(crate) use openers::Openers;
 pub use reject::RejectReason;
 pub use signing_keys::SigningKeys;
+pub(crate) use signing_keys::is_key_id;
 
 /// The stored bytes of one snapshot, header and payload. They are the same in every store, backup
 /// and archive.

@@ -95,6 +95,8 @@ mod scheduler;
 mod seals;
 #[cfg(all(feature = "postcard", feature = "lz4"))]
 mod signatures;
+#[cfg(all(feature = "postcard", feature = "lz4"))]
+mod signed_trails;
 #[cfg(feature = "postcard")]
 mod size_trigger;
 #[cfg(feature = "conformance")]

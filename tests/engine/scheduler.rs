@@ -6,8 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use snapfold::engine::{Clock, ManualClock};
-use snapfold::ledger::{Ledger, Schedule, ScheduleKey, StoreLedger, Task};
+use snapfold::ledger::{
+    AuditEntry, AuditHead, Ledger, Schedule, ScheduleKey, SignedTrail, StoreLedger, Task,
+};
 use snapfold::manager::Kinds;
+use snapfold::record::SigningKeys;
 use snapfold::service::{MissedRuns, RunOutcome, RunReport, Scheduler, SchedulerEvent};
 use snapfold::{Aggregate, AggregateKey, Error, ErrorKind, MemoryStore, Timestamp};
 use tokio::time::{Instant, sleep};
@@ -606,4 +609,42 @@ async fn a_cron_expression_whose_years_are_over_runs_no_more() {
     assert!(scheduler.run_due().await.unwrap().is_empty());
     // One that never matches cannot be stored.
     assert!("0 0 31 2 *".parse::<snapfold::ledger::Cadence>().is_err());
+}
+
+/// It visits no aggregates, signs only what is new, and signs no trail that was changed.
+#[tokio::test(start_paused = true)]
+async fn an_audit_trail_is_signed_at_an_interval() {
+    let node = Node::new();
+    node.world.grow(&key("a"), 3);
+    node.world.engine.create(&key("a")).await.unwrap();
+    let keys = SigningKeys::new("k1", [1; 32]).unwrap();
+    let signing = node.scheduler.clone().signing_keys(keys.clone());
+    node.every_minute(accounts(), "seal audit").await;
+    let entry = AuditEntry::new(START, "ada", "delete");
+    let minute = Duration::from_secs(60);
+    let next = async |scheduler: &Scheduler, appended: usize| {
+        node.ledger.append_all(&vec![entry.clone(); appended]).await.unwrap();
+        let mut reports = scheduler.run_due().await.unwrap();
+        sleep(minute).await;
+        assert_eq!((reports.len(), reports[0].counts.aggregates), (1, 0));
+        let trail = keys.check_trail(&*node.ledger, "", AuditHead::START).await.unwrap();
+        (reports.remove(0), trail)
+    };
+    for (appended, entries, signed_to) in [(0, 0, None), (2, 3, Some(2)), (0, 3, Some(2))] {
+        let (report, trail) = next(&signing, appended).await;
+        assert!(is_completed(&report), "{report}");
+        let SignedTrail::Whole { head, signed, unsigned, .. } = trail else { panic!("{trail:?}") };
+        assert_eq!((head.sequence, unsigned), (entries, 0));
+        assert_eq!(signed.map(|signed| signed.head.sequence), signed_to);
+    }
+    // Without keys, nothing is signed.
+    let (report, trail) = next(&node.scheduler, 1).await;
+    assert!(is_completed(&report), "{report}");
+    assert!(matches!(trail, SignedTrail::Whole { unsigned: 1, .. }), "{trail:?}");
+    let theirs = SigningKeys::new("k1", [9; 32]).unwrap().sign_head("", AuditHead::START);
+    node.ledger.append(&theirs.to_entry("", START, "eve")).await.unwrap();
+    let (report, trail) = next(&signing, 1).await;
+    let RunOutcome::Failed { error, .. } = &report.outcome else { panic!("{report}") };
+    assert_eq!(error.kind(), ErrorKind::CorruptStore, "{error}");
+    assert!(matches!(trail, SignedTrail::Broken { sequence: 5, .. }), "{trail:?}");
 }

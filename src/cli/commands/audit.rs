@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -13,8 +14,10 @@ use crate::cli::output::{
 };
 use crate::cli::session::CliSession;
 use crate::ledger::{
-    AuditEntry, AuditHash, AuditHead, AuditOutcome, AuditRecord, AuditRequest, Ledger, TrailCheck,
+    AuditEntry, AuditHash, AuditHead, AuditOutcome, AuditRecord, AuditRequest, Ledger, SignedHead,
+    SignedTrail, TrailCheck,
 };
+use crate::record::SigningKeys;
 
 /// List the changes in the audit trail, and verify its hash chain
 ///
@@ -48,11 +51,28 @@ enum AuditCommand {
     },
     /// Verify the hash chain, from the beginning or from a head that was kept elsewhere
     ///
-    /// Without --head, an end that was cut off, or a trail that was written anew, is not noticed.
+    /// Without --head, an end that was cut off, or a trail that was written anew, is not noticed. With
+    /// --key-file, the signatures in the trail are verified as well: they reveal each change before
+    /// them.
     Verify {
         /// A head that `audit head` printed earlier
         #[arg(long, value_name = "NUMBER:HASH", value_parser = head)]
         head: Option<AuditHead>,
+        /// A line that `audit sign` printed earlier, instead of --head
+        #[arg(long, value_name = "LINE", requires = "key_file", conflicts_with = "head")]
+        signed: Option<SignedHead>,
+        /// The keys of the signatures: a file with KEYID:SECRET in each line
+        #[arg(long, value_name = "FILE")]
+        key_file: Option<PathBuf>,
+    },
+    /// Sign the trail if it has new entries, and print the signature: keep it elsewhere
+    ///
+    /// The trail is first verified from its last signature on. Prints nothing if there is nothing new.
+    Sign {
+        /// The keys: a file with KEYID:SECRET in each line, the secret in 64 hexadecimal digits. The
+        /// first key signs, the others only verify
+        #[arg(long, value_name = "FILE")]
+        key_file: PathBuf,
     },
     /// Print the head of the trail: keep it elsewhere, for `audit verify --head`
     Head,
@@ -60,10 +80,28 @@ enum AuditCommand {
 
 impl AuditArguments {
     pub(super) async fn run(self, session: &mut CliSession) -> Result<CliFinding, CliFailure> {
-        let ledger = session.store().await?.ledger;
+        let signs = matches!(self.command, AuditCommand::Sign { .. });
+        let ledger = session.open(signs).await?.ledger;
         let tenant = session.tenant.clone().unwrap_or_default();
         match self.command {
-            AuditCommand::Verify { head } => {
+            AuditCommand::Sign { key_file } => {
+                let (keys, now) = (keys_of(&key_file)?, session.now);
+                let actor = session.context.actor.clone();
+                let signed = keys.sign_trail(&*ledger, &tenant, now, &actor).await?;
+                print_signed(session, signed.as_ref())
+            }
+            AuditCommand::Verify { head, signed, key_file: Some(key_file) } => {
+                let keys = keys_of(&key_file)?;
+                if let Some(signed) = &signed {
+                    keys.verify_head(&tenant, signed).map_err(|reason| {
+                        CliFailure::Usage(format!("the head of --signed is not valid: {reason}"))
+                    })?;
+                }
+                let from = head.or(signed.map(|signed| signed.head)).unwrap_or(AuditHead::START);
+                let check = keys.check_trail(&*ledger, &tenant, from).await?;
+                signatures_verified(session, from, check)
+            }
+            AuditCommand::Verify { head, .. } => {
                 let from = head.unwrap_or(AuditHead::START);
                 let check = ledger.check_trail(&tenant, from).await?;
                 verified(session, from, check)
@@ -252,4 +290,97 @@ fn verified(
         session.screen.line(text)?;
     }
     Ok(CliFinding::wrong_if(tone == Tone::Bad))
+}
+
+/// Reads keys from a file. No message contains a line of it.
+fn keys_of(path: &Path) -> Result<SigningKeys, CliFailure> {
+    let cannot = |why: &str| CliFailure::Usage(format!("the key file {}: {why}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| cannot(&error.to_string()))?;
+    let mut keys: Option<SigningKeys> = None;
+    for (number, line) in (1..).zip(text.lines()) {
+        if line.trim().is_empty() {
+            continue;
+        }
+        let key = line.split_once(':').and_then(|(id, secret)| {
+            let secret: [u8; 32] = unhex(secret.trim_end())?.try_into().ok()?;
+            Some((id, secret))
+        });
+        let Some((id, secret)) = key else {
+            let why = "use KEYID:SECRET, with a secret of 64 hexadecimal digits";
+            return Err(cannot(&format!("line {number}: {why}")));
+        };
+        let added = match keys {
+            None => SigningKeys::new(id, secret),
+            Some(keys) => keys.also(id, secret),
+        };
+        // The id may be a secret in the wrong place.
+        let why =
+            "the id of a key is used twice, is empty, longer than 64 bytes, or has white space";
+        keys = Some(added.map_err(|_| cannot(&format!("line {number}: {why}")))?);
+    }
+    keys.ok_or_else(|| cannot("it has no keys: add a line KEYID:SECRET"))
+}
+
+fn signed_json(signed: &SignedHead) -> Value {
+    json!({
+        "sequence": signed.head.sequence,
+        "hash": signed.head.hash.to_string(),
+        "key_id": signed.key_id,
+        "line": signed.to_string(),
+    })
+}
+
+fn print_signed(
+    session: &mut CliSession,
+    signed: Option<&SignedHead>,
+) -> Result<CliFinding, CliFailure> {
+    if session.json {
+        session.screen.json(&json!({ "signed": signed.map(signed_json) }))?;
+    } else if let Some(signed) = signed {
+        session.screen.line(signed)?;
+    } else {
+        session.screen.flush()?;
+        tell("the trail has no new entries, so nothing was signed");
+    }
+    Ok(CliFinding::Fine)
+}
+
+fn signatures_verified(
+    session: &mut CliSession,
+    from: AuditHead,
+    check: SignedTrail,
+) -> Result<CliFinding, CliFailure> {
+    let (head, signed, unsigned) = match check {
+        SignedTrail::Whole { head, signed, unsigned } => (head, signed, unsigned),
+        SignedTrail::Broken { sequence, reason } => {
+            return verified(session, from, TrailCheck::Broken { sequence, reason });
+        }
+    };
+    let checked = count(head.sequence.saturating_sub(from.sequence), "entry", "entries");
+    let entries = count(unsigned, "entry", "entries");
+    let text = match &signed {
+        Some(signed) => format!(
+            "the trail is whole: {checked} checked\nsigned up to entry {} with the key {}; {entries} \
+             after that not signed\nhead {}:{}",
+            signed.head.sequence,
+            shown(&signed.key_id),
+            head.sequence,
+            head.hash
+        ),
+        None => format!(
+            "the trail is whole: {checked} checked\nno signature; {entries} not signed\nhead {}:{}",
+            head.sequence, head.hash
+        ),
+    };
+    if session.json {
+        let head = json!({ "sequence": head.sequence, "hash": head.hash.to_string() });
+        let signed = signed.as_ref().map(signed_json);
+        let document =
+            json!({ "whole": true, "head": head, "signed": signed, "unsigned": unsigned });
+        session.screen.json(&document)?;
+    } else {
+        let text = session.screen.toned(Tone::Good, &text);
+        session.screen.line(text)?;
+    }
+    Ok(CliFinding::Fine)
 }

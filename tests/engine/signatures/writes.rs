@@ -55,8 +55,7 @@ async fn a_bad_signature_in_the_way_is_no_success() {
     for (bad, name) in
         [(forged_time as fn(&Record) -> Record, "signature"), (stripped as _, "unsigned")]
     {
-        let world = World::with(|builder| settings(builder, &keys()).trigger(every_events(1)));
-        let key = key("a");
+        let (world, key) = (signing(&keys()), key("a"));
         world.grow(&key, 3);
         world.engine.create(&key).await.unwrap();
         let good = world.store.record(&key, 3).await;
@@ -68,9 +67,11 @@ async fn a_bad_signature_in_the_way_is_no_success() {
         let compared = world.engine.compare_with_events(&key).await.unwrap();
         assert_eq!((compared.unreadable.len(), compared.equal.len()), (1, 0), "{compared:?}");
 
-        let loaded = world.load_checked(&key).await;
-        assert!(world.engine.committed(&loaded, 3).is_queued());
-        world.engine.flush(Duration::from_secs(60)).await.unwrap();
+        // An engine that does not remember that it has saved this version.
+        let other = reopened(&world, |builder| settings(builder, &keys()).trigger(every_events(1)));
+        let loaded = other.load_checked(&key).await;
+        assert!(other.engine.committed(&loaded, 3).is_queued());
+        other.engine.flush(Duration::from_secs(60)).await.unwrap();
         assert_eq!(origin(&world, &key).await, (Origin::Snapshot, vec![]), "{name}");
         world.store.record(&key, 3).await.verify_signed(&keys()).unwrap();
 
