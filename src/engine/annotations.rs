@@ -56,6 +56,9 @@ impl<A: Aggregate> EngineCore<A> {
             let is_first =
                 |meta: &SnapshotMeta| meta.details().idempotency_key.as_ref() == Some(wanted);
             let Some(meta) = page.into_iter().find(is_first) else { continue };
+            if self.signed(key, Some(&meta)).await?.is_none() {
+                continue;
+            }
             let asked = Annotations::of(options, context);
             let details = meta.details();
             let is_same = options.version.is_none_or(|version| version == meta.version)

@@ -167,6 +167,7 @@ impl<A: Aggregate> EngineCore<A> {
         stored: Option<SnapshotMeta>,
         spare_pinned: bool,
     ) -> Result<(SnapshotMeta, PutOutcome), Error> {
+        // The new record would sign what the old one says.
         let signed = self.signed(&loaded.key, stored.as_ref()).await?;
         let annotations = Annotations::rebuilt(signed);
         let marks = stored.map(|stored| stored.marks).unwrap_or_default();
@@ -182,8 +183,9 @@ impl<A: Aggregate> EngineCore<A> {
         Ok((meta, outcome))
     }
 
-    /// Returns `listed` unless its signature does not match: the new record would sign what it says.
-    async fn signed<'m>(
+    /// Returns `listed`, or `None` if there are signing keys and its signature does not match. A list
+    /// does not check that.
+    pub(super) async fn signed<'m>(
         &self,
         key: &AggregateKey,
         listed: Option<&'m SnapshotMeta>,

@@ -42,6 +42,68 @@ fn the_trail_is_listed_and_verified() {
 }
 
 #[test]
+fn the_trail_is_signed_with_keys_from_a_file() {
+    let shop = Shop::new();
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (ours, theirs) = ("5e".repeat(32), "0d".repeat(32));
+    let keys = file("keys", &format!("k1:{ours}\n\nk0:{theirs}\r\n"));
+    assert_eq!(shop.text(&["audit", "sign", "--key-file", &keys]), "");
+    shop.text(&["pin", "account", "alice", "100", "audit"]);
+    let line = shop.text(&["audit", "sign", "--key-file", &keys]);
+    let line = line.trim_end();
+    assert!(line.starts_with("snapfold-trail-1 1 ") && line.ends_with(" k1"), "{line}");
+    assert_eq!(
+        shop.json(&["audit", "sign", "--key-file", &keys])["signed"],
+        serde_json::Value::Null
+    );
+    let entries = shop.json(&["audit", "ls"]);
+    assert_eq!(
+        (&entries["entries"][1]["action"], &entries["entries"][1]["meta"]),
+        (&"sign".into(), &line.into())
+    );
+    shop.text(&["pin", "account", "alice", "200", "audit"]);
+    let verified = shop.text(&["audit", "verify", "--key-file", &keys]);
+    assert!(verified.contains("3 entries checked"), "{verified}");
+    assert!(verified.contains("signed up to entry 1 with the key k1; 1 entry after"), "{verified}");
+    let verified = shop.json(&["audit", "verify", "--key-file", &keys, "--signed", line]);
+    assert_eq!((&verified["signed"]["sequence"], &verified["unsigned"]), (&1.into(), &1.into()));
+
+    // Another secret under the same id.
+    let other = file("other", &format!("k1:{theirs}\n"));
+    let broken = shop.run(&["audit", "verify", "--key-file", &other]);
+    assert_eq!(broken.code, 1, "{}", broken.out);
+    assert!(
+        broken.out.contains("broken at entry 2: its signature does not match"),
+        "{}",
+        broken.out
+    );
+    assert_eq!(shop.run(&["audit", "verify", "--key-file", &other, "--signed", line]).code, 2);
+    assert_eq!(shop.run(&["audit", "verify", "--signed", line]).code, 2);
+    assert_eq!(shop.run(&["audit", "sign", "--key-file", &other]).code, 3);
+    // No message shows what may be a secret.
+    for (name, text) in [
+        ("short", format!("k1:{}", &ours[2..])),
+        ("swapped", format!("{ours}:k1")),
+        ("long id", format!("{ours}{ours}:{ours}")),
+        ("bare", ours.clone()),
+        ("twice", format!("k1:{ours}\nk1:{ours}")),
+        ("empty", String::new()),
+    ] {
+        let path = file("bad", &text);
+        let failed = shop.run(&["audit", "sign", "--key-file", &path]);
+        assert_eq!(failed.code, 2, "{name}");
+        let all = format!("{}{}", failed.out, failed.err);
+        assert!(all.contains("key file") && !all.contains("5e5e"), "{name}: {all}");
+    }
+    assert_eq!(shop.run(&["audit", "sign", "--key-file", "/no/such/file"]).code, 2);
+}
+
+#[test]
 fn schedules_are_listed_with_their_state() {
     let shop = Shop::new();
     let store = shop.open();

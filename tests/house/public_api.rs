@@ -56,7 +56,7 @@ use snapfold::{
     },
     record::{
         Base, ChangeSummary, ChecksumId, DigestKind, Generation, Header, Record, RecordBuilder,
-        RejectReason, SnapshotDetails, SnapshotMeta, SnapshotSource, StateDigest,
+        RejectReason, SigningKeys, SnapshotDetails, SnapshotMeta, SnapshotSource, StateDigest,
     },
     store::{
         Capabilities, Copied, Cursor, Deletable, DeleteOptions, DeletePlan, Deleted, Erased, Found,
@@ -157,14 +157,16 @@ fn the_stores_of_other_features_are_exported_and_cross_threads() {
 fn the_ledger_is_exported_and_crosses_threads() {
     use snapfold::ledger::{
         AuditEntry, AuditHash, AuditHead, AuditOutcome, AuditRecord, AuditRequest, Cadence, Claim,
-        DailyStatistics, Day, KeepRule, Lease, Ledger, Schedule, ScheduleKey, StoreLedger, Task,
-        TrailCheck, UnknownTask,
+        DailyStatistics, Day, KeepRule, Lease, Ledger, Schedule, ScheduleKey, SignedHead,
+        SignedTrail, StoreLedger, Task, TrailCheck, UnknownTask,
     };
     crosses_threads::<StoreLedger>();
     prints::<StoreLedger>();
     let _: Option<&dyn Ledger> = None;
     is_value::<(AuditEntry, AuditHash, AuditHead, AuditOutcome, AuditRecord)>();
-    is_value::<(AuditRequest<'_>, TrailCheck)>();
+    is_value::<(AuditRequest<'_>, TrailCheck, SignedHead, SignedTrail)>();
+    crosses_threads::<SigningKeys>();
+    prints::<SigningKeys>();
     is_value::<(Cadence, Claim, Lease, Schedule, ScheduleKey)>();
     is_value::<(KeepRule, Task, UnknownTask)>();
     is_value::<(DailyStatistics, Day)>();
@@ -308,6 +310,7 @@ fn what_people_read_displays() {
     displays::<RejectReason>();
     displays::<Rejected>();
     displays::<RetentionPlan>();
+    displays::<snapfold::ledger::SignedHead>();
     displays::<snapfold::ledger::Task>();
     displays::<snapfold::service::RunReport>();
     displays::<SnapshotId>();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use snapfold::ErrorKind;
 use snapfold::codec::Compression;
 use snapfold::engine::RecompressRequest;
-use snapfold::manager::{CreateOptions, CreateOutcome, Origin};
+use snapfold::manager::{AdminContext, CreateOptions, CreateOutcome, Origin};
 use snapfold::record::{Record, RejectReason, SigningKeys};
 use snapfold::store::{ListRequest, SnapshotStoreExt};
 use snapfold::trigger::every_events;
@@ -114,6 +114,17 @@ async fn a_rebuild_signs_no_label_that_was_forged() {
     assert_eq!(labels().await, ["their", "mine"]);
     world.engine.rebuild(&key, 3).await.unwrap();
     assert_eq!(labels().await, [""; 0]);
+    // A forged idempotency key does not make a request look done.
+    let good = world.store.record(&key, 3).await;
+    let fields = RecordBytes::of(good.as_bytes()).unwrap();
+    let (source, rest) = fields.get(Field::Extensions).split_at(4);
+    let extensions = [source, b"\x09\x03\0r-1".as_slice(), rest].concat();
+    overwrite(&world, forged(&good, &[(Field::Extensions, &extensions)])).await;
+    world.grow(&key, 4);
+    let context = AdminContext::new("ada").idempotency_key("r-1");
+    let created = world.engine.admin().create(&key, CreateOptions::new(), &context).await.unwrap();
+    assert_eq!(created.meta().map(|meta| meta.version), Some(4), "{created}");
+    overwrite(&world, good).await;
     world.store.record(&key, 3).await.verify_signed(&keys()).unwrap();
 }
 
