@@ -55,10 +55,14 @@ impl<A: Aggregate> EngineCore<A> {
         while let Some(page) = pages.next().await? {
             let is_first =
                 |meta: &SnapshotMeta| meta.details().idempotency_key.as_ref() == Some(wanted);
-            let Some(meta) = page.into_iter().find(is_first) else { continue };
-            if self.signed(key, Some(&meta)).await?.is_none() {
-                continue;
+            let mut first = None;
+            for meta in page.into_iter().filter(is_first) {
+                if self.signed(key, Some(&meta)).await?.is_some() {
+                    first = Some(meta);
+                    break;
+                }
             }
+            let Some(meta) = first else { continue };
             let asked = Annotations::of(options, context);
             let details = meta.details();
             let is_same = options.version.is_none_or(|version| version == meta.version)

@@ -2,7 +2,7 @@
 //! reads the same.
 
 use snapfold::codec::{Seal, SealContext, Sealed};
-use snapfold::record::{Header, RecordBuilder, SnapshotDetails, SnapshotMeta};
+use snapfold::record::{Header, RecordBuilder, SigningKeys, SnapshotDetails, SnapshotMeta};
 use snapfold::{AggregateKey, BoxError};
 
 use super::sign;
@@ -74,6 +74,12 @@ fn written_again_it_reads_the_same(header: &Header<'_>, meta: &SnapshotMeta) {
     } else {
         // Another writer may have other limits for what no load depends on.
         expected = expected.with_details(SnapshotDetails::default());
+    }
+    match header.signing_key.map(|key_id| SigningKeys::new(key_id, [7; 32])) {
+        Some(Ok(keys)) => builder = builder.signing_keys(&keys),
+        // Another writer may allow other ids.
+        Some(Err(_)) => expected.signing_key = None,
+        None => {}
     }
     let record = builder.build(b"state").expect("what was read is within the bounds");
     let again = SnapshotMeta::from_header(&record.verify().unwrap()).unwrap();
