@@ -22,8 +22,14 @@ use crate::store::{PutOptions, Selection};
 /// What a request for a snapshot comes to before anything is stored.
 pub(super) enum PreparedSnapshot<A: Aggregate> {
     /// There is nothing to store.
-    Done(CreateOutcome),
+    Done(Box<CreateOutcome>),
     Captured(Capture<A>),
+}
+
+impl<A: Aggregate> From<CreateOutcome> for PreparedSnapshot<A> {
+    fn from(outcome: CreateOutcome) -> Self {
+        Self::Done(Box::new(outcome))
+    }
 }
 
 impl<A: Aggregate> EngineCore<A> {
@@ -36,7 +42,7 @@ impl<A: Aggregate> EngineCore<A> {
         let marks = self.pins(options, &context.actor)?;
         let prepared = self.prepare(key, options, context).await?;
         let Capture { record, bytes, took, .. } = match prepared {
-            PreparedSnapshot::Done(outcome) => return Ok(outcome),
+            PreparedSnapshot::Done(outcome) => return Ok(*outcome),
             PreparedSnapshot::Captured(capture) => capture,
         };
         let started = self.clock.monotonic();
@@ -67,11 +73,11 @@ impl<A: Aggregate> EngineCore<A> {
         if context.idempotency_key.is_some()
             && let Some(first) = Box::pin(self.first_attempt(key, options, context)).await?
         {
-            return Ok(PreparedSnapshot::Done(first));
+            return Ok(first.into());
         }
         let if_changed = options.if_changed && options.version.is_none();
         if if_changed && let Some(version) = self.snapshot_of_head(key).await? {
-            return Ok(PreparedSnapshot::Done(CreateOutcome::Unchanged { version }));
+            return Ok(CreateOutcome::Unchanged { version }.into());
         }
         let loaded = match options.version {
             None => self.load_now(key).await?,
@@ -84,9 +90,7 @@ impl<A: Aggregate> EngineCore<A> {
             && provenance.origin == Origin::Snapshot
             && provenance.snapshot.as_ref().is_some_and(is_stored)
         {
-            return Ok(PreparedSnapshot::Done(CreateOutcome::Unchanged {
-                version: loaded.version(),
-            }));
+            return Ok(CreateOutcome::Unchanged { version: loaded.version() }.into());
         }
         if options.summarize_changes {
             annotations.details.changes = Box::pin(self.changes(&loaded)).await?;
@@ -115,7 +119,7 @@ impl<A: Aggregate> EngineCore<A> {
         annotations: &Annotations,
     ) -> Result<PreparedSnapshot<A>, Error> {
         if loaded.version() == 0 {
-            return Ok(PreparedSnapshot::Done(CreateOutcome::Empty));
+            return Ok(CreateOutcome::Empty.into());
         }
         let stored = loaded.provenance.snapshot.as_ref().map(|used| used.raw_bytes);
         let known = stored.max(loaded.weight.map(|weight| weight.bytes));

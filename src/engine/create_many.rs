@@ -242,7 +242,7 @@ impl<'a, A: Aggregate> CreateChunk<'a, A> {
         self.took(at, took);
         let record = match prepared {
             Ok(PreparedSnapshot::Captured(Capture { record, .. })) => record,
-            Ok(PreparedSnapshot::Done(outcome)) => return self.done(at, Ok(outcome)),
+            Ok(PreparedSnapshot::Done(outcome)) => return self.done(at, Ok(*outcome)),
             Err(error) => return self.done(at, Err(error)),
         };
         self.ready_bytes = self.ready_bytes.saturating_add(record.as_bytes().len());

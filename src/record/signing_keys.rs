@@ -129,7 +129,9 @@ impl SigningKey {
 
     fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
         let mut hmac = HMAC::new(self.secret);
-        parts.iter().for_each(|part| hmac.update(part));
+        for part in parts {
+            hmac.update(part);
+        }
         hmac.finalize()
     }
 }

@@ -14,6 +14,7 @@ use snapfold::codec::{
     Bincode, Codec, CodecId, Compression, Json, MessagePack, Postcard, SealContext,
 };
 use snapfold::engine::EngineBuilder;
+use snapfold::ledger::AuditHash;
 use snapfold::manager::{CreateOptions, Origin};
 use snapfold::record::{
     ChangeSummary, Generation, Record, RecordBuilder, SigningKeys, SnapshotDetails, SnapshotSource,
@@ -219,8 +220,8 @@ fn a_signature_covers_the_record_as_documented() {
     assert_eq!((header.signing_key, header.header_bytes()), (Some("k1"), 97));
     let bytes = read.as_bytes();
     assert_eq!(bytes[60..63], [0x0d, 34, 0], "tag and length");
-    let mac: String = bytes[63..95].iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(mac, "72935099fbefee4b4d7fac8e1542bcd2cf639563388af5c3334e70a56116be08");
+    let mac = AuditHash::from_bytes(bytes[63..95].try_into().unwrap());
+    assert_eq!(mac.to_string(), "72935099fbefee4b4d7fac8e1542bcd2cf639563388af5c3334e70a56116be08");
     assert_eq!(&bytes[95..97], b"k1");
 }
 
