@@ -130,6 +130,8 @@ pub mod engine;
 mod error;
 pub mod events;
 mod generation;
+#[cfg(feature = "http")]
+pub mod http;
 mod key;
 pub mod layer;
 pub mod ledger;

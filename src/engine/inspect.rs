@@ -1,6 +1,7 @@
 //! The engine's implementation of [`Inspect`], and the methods that know the state type.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -8,12 +9,12 @@ use super::SnapshotEngine;
 use super::core::check_kind;
 use super::reconstructed::{Purpose, Reconstructed};
 use crate::codec::Viewer;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::events::{EventRange, EventTime};
 use crate::key::AggregateKey;
 use crate::manager::{
-    Bisected, Bisection, Explained, FoldComparison, Inspect, Loaded, Point, SafeTruncation,
-    StateDiff, TruncationRequest, Verified, View,
+    Bisected, Bisection, Explained, FoldComparison, Inspect, Loaded, OpaqueState, Point,
+    SafeTruncation, StateDiff, TruncationRequest, Verified, View,
 };
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
@@ -159,14 +160,18 @@ impl<A: Aggregate> SnapshotEngine<A> {
 #[async_trait]
 impl<A: Aggregate> Inspect for SnapshotEngine<A> {
     async fn view(&self, key: &AggregateKey, point: Point) -> Result<View, Error> {
+        Inspect::load_opaque(self, key, point).await?.show()
+    }
+
+    async fn load_opaque(&self, key: &AggregateKey, point: Point) -> Result<OpaqueState, Error> {
         let viewer = self.core.viewer()?;
-        shown(viewer, self.at(key, point).await?)
+        Ok(hidden(viewer, self.at(key, point).await?))
     }
 
     async fn history(&self, key: &AggregateKey, versions: &[u64]) -> Result<Vec<View>, Error> {
         let viewer = self.core.viewer()?;
         let history = self.history(key, versions).await?;
-        history.into_iter().map(|loaded| shown(viewer, loaded)).collect()
+        history.into_iter().map(|loaded| hidden(viewer, loaded).show()).collect()
     }
 
     async fn explain(&self, key: &AggregateKey, point: Point) -> Result<Explained, Error> {
@@ -220,11 +225,9 @@ impl<A: Aggregate> Inspect for SnapshotEngine<A> {
     }
 }
 
-fn shown<A>(viewer: &Viewer<A>, loaded: Loaded<A>) -> Result<View, Error> {
+/// Hides the type of a state. It is shown with `viewer`.
+fn hidden<A: Aggregate>(viewer: &Arc<Viewer<A>>, loaded: Loaded<A>) -> OpaqueState {
     let Loaded { key, state, version, as_of, provenance, .. } = loaded;
-    let shown = viewer(&state).map_err(|source| {
-        let message = format!("the viewer failed for {key} at version {version}");
-        Error::new(ErrorKind::Encode, "view a state", message).with_source(source)
-    })?;
-    Ok(View::new(key, version, as_of, shown, provenance))
+    let viewer = Arc::clone(viewer);
+    OpaqueState::new((key, version, as_of), provenance, state, move |state| viewer(state))
 }

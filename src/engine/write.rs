@@ -1,5 +1,7 @@
 //! Encoding a state and proving that it can be read back.
 
+use std::sync::Arc;
+
 use super::core::EngineCore;
 use crate::codec::{Viewer, Written};
 use crate::digest::StateDigest;
@@ -29,8 +31,8 @@ impl<A: Aggregate> EngineCore<A> {
     }
 
     /// Returns what converts states to trees of values.
-    pub(super) fn viewer(&self) -> Result<&Viewer<A>, Error> {
-        self.viewer.as_deref().ok_or_else(|| {
+    pub(super) fn viewer(&self) -> Result<&Arc<Viewer<A>>, Error> {
+        self.viewer.as_ref().ok_or_else(|| {
             let message = format!(
                 "the {} state cannot be shown, because its codec ({}) does not use serde: set \
                  EngineBuilder::viewer",

@@ -9,6 +9,7 @@ use super::bisected::{Bisected, Bisection};
 use super::explained::Explained;
 use super::fold_comparison::FoldComparison;
 use super::loaded::Point;
+use super::opaque_state::OpaqueState;
 use super::truncation::{SafeTruncation, TruncationRequest};
 use super::verified::Verified;
 use super::view::View;
@@ -43,6 +44,16 @@ pub trait Inspect: fmt::Debug + Send + Sync {
     async fn view(&self, key: &AggregateKey, point: Point) -> Result<View, Error> {
         let _ = (key, point);
         Err(missing("view a state"))
+    }
+
+    /// Loads the state at `point`, to show it later or not at all: see [`OpaqueState`].
+    ///
+    /// The default implementation shows it at once, with [`view`](Self::view).
+    ///
+    /// # Errors
+    /// The same errors as [`view`](Self::view).
+    async fn load_opaque(&self, key: &AggregateKey, point: Point) -> Result<OpaqueState, Error> {
+        Ok(self.view(key, point).await?.into())
     }
 
     /// Returns the states at several versions, in the order of `versions`, which must ascend.

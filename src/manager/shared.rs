@@ -8,8 +8,8 @@ use async_trait::async_trait;
 
 use super::{
     AdminContext, AggregateStats, Bisected, CreateOptions, CreateOutcome, CreateRequest, Decision,
-    Explained, Fetched, FoldComparison, Inspect, Loaded, Loader, Point, Question, Rebuilt,
-    Retained, SafeTruncation, SnapshotAdmin, SnapshotFilter, SnapshotManager, StateDiff,
+    Explained, Fetched, FoldComparison, Inspect, Loaded, Loader, OpaqueState, Point, Question,
+    Rebuilt, Retained, SafeTruncation, SnapshotAdmin, SnapshotFilter, SnapshotManager, StateDiff,
     TruncationRequest, Verified, View,
 };
 use crate::error::Error;
@@ -288,6 +288,10 @@ impl<A: Aggregate, T: SnapshotManager<A> + ?Sized> SnapshotManager<A> for Arc<T>
 impl<T: Inspect + ?Sized> Inspect for Arc<T> {
     async fn view(&self, key: &AggregateKey, point: Point) -> Result<View, Error> {
         (**self).view(key, point).await
+    }
+
+    async fn load_opaque(&self, key: &AggregateKey, point: Point) -> Result<OpaqueState, Error> {
+        (**self).load_opaque(key, point).await
     }
 
     async fn times(

@@ -1,0 +1,203 @@
+//! [`Delivery`]: the service.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::header::{ALLOW, LOCATION};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use moka::sync::Cache;
+use tower_service::Service;
+
+use super::body::DeliveryBody;
+use super::builder::DeliveryBuilder;
+use super::cache_policy::CachePolicy;
+use super::cursor::CursorSeal;
+use super::guard::Gate;
+use super::links::Links;
+use super::media::Media;
+use super::problem::Problem;
+use super::read;
+use super::representation::Representation;
+use super::route::Target;
+use crate::key::AggregateKey;
+use crate::manager::{Kinds, SnapshotAdmin};
+
+/// Serves the states of an application over HTTP. Clones share everything.
+///
+/// It is a [`Service`] over the types of the crate `http`. It never fails and is always ready.
+///
+/// ```
+/// # use serde::{Deserialize, Serialize};
+/// # use snapfold::{Aggregate, AggregateKey, MemoryEvents, MemoryStore, SnapshotEngine, Timestamp};
+/// # #[derive(Clone, Serialize, Deserialize)]
+/// # struct Account { cents: i64 }
+/// # impl Aggregate for Account {
+/// #     type Event = i64;
+/// #     const KIND: &'static str = "account";
+/// #     const SCHEMA_VERSION: u32 = 1;
+/// #     fn initial(_: &AggregateKey) -> Self { Account { cents: 0 } }
+/// #     fn apply(&mut self, cents: &i64) { self.cents += cents; }
+/// # }
+/// # #[cfg(feature = "postcard")]
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use snapfold::http::Delivery;
+/// use snapfold::manager::Kinds;
+/// use tower_service::Service;
+///
+/// # let (events, store) = (MemoryEvents::new(), MemoryStore::new());
+/// # events.append(&Account::key("alice")?, Timestamp::from_seconds(0), 250);
+/// let engine = SnapshotEngine::<Account>::builder(events, store).build()?;
+/// let mut delivery =
+///     Delivery::builder(Kinds::new().with(engine)?).open_to_everybody().build()?;
+///
+/// // A server does this: `Router::new().nest_service("/api/v1", delivery)` in axum.
+/// let request = http::Request::get("/projects/~/entities/account/alice").body(String::new())?;
+/// let response = delivery.call(request).await?;
+/// assert_eq!(response.status(), 200);
+/// assert!(response.headers().contains_key("etag"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+///
+/// # Resources
+/// Below the [prefix](DeliveryBuilder::prefix), `{p}` is the tenant, `{k}` the kind and `{i}` the id
+/// of an aggregate. A segment is the text itself if it consists of `A-Z a-z 0-9 . _ -` and is neither
+/// `.` nor `..`, and otherwise `~` followed by the URL-safe base64 of its bytes without padding. So the
+/// default tenant is `~`.
+///
+/// | path | what | status |
+/// |---|---|---|
+/// | `/projects/{p}/entities` | the aggregates that have snapshots: `filter[kind]`, `page[size]` (1 to 1,000, 100 by default), `page[after]` | 200 |
+/// | `/projects/{p}/entities/{k}/{i}` | the state now, or at `?version=` or `?at=` (RFC 3339); with `Accept-Datetime`, where the state at that time is | 200, 302, 304 |
+/// | `.../versions` | the versions and their times, oldest first | 200 |
+/// | `.../versions/{v}` | the state at a version | 200, 304 |
+/// | `.../versions/{v}/{digest}` | the same for ever, or 404 if it would be another today | 200, 304 |
+/// | `.../timemap` | the versions as `application/link-format` | 200 |
+/// | `.../diff?from=&to=` | the difference of two versions as a JSON Patch (RFC 6902) | 200 |
+/// | `.../snapshots` | the stored snapshots, newest first | 200 |
+///
+/// All of them answer GET and HEAD. States are plain JSON, or a document of JSON:API with
+/// `Accept: application/vnd.api+json`. Errors are problem details (RFC 9457), or JSON:API errors.
+///
+/// # Caching
+/// The bytes of a state are a function of the aggregate, the version, the state and the media type.
+/// The entity tag is a hash of them, so it is the same on every node and after every restart.
+/// Conditions are evaluated as RFC 9110 says. With the engine's
+/// [hot cache](crate::engine::EngineBuilder::cache), a state that did not change is neither encoded
+/// nor hashed again.
+#[derive(Clone)]
+pub struct Delivery(Arc<Served>);
+
+/// What a delivery serves, and how.
+pub(super) struct Served {
+    pub(super) kinds: Kinds,
+    pub(super) prefix: String,
+    pub(super) gate: Gate,
+    pub(super) policy: CachePolicy,
+    pub(super) policies: BTreeMap<String, CachePolicy>,
+    /// The states now, as last rendered.
+    pub(super) rendered: Cache<(AggregateKey, Media), Arc<Representation>>,
+    pub(super) cursors: CursorSeal,
+}
+
+impl Delivery {
+    /// Returns a builder for a service that serves these kinds.
+    pub fn builder(kinds: Kinds) -> DeliveryBuilder {
+        DeliveryBuilder::new(kinds)
+    }
+
+    pub(super) fn new(served: Served) -> Self {
+        Self(Arc::new(served))
+    }
+}
+
+impl Served {
+    async fn answer(&self, request: &Parts) -> Response<DeliveryBody> {
+        let with_body = request.method != Method::HEAD;
+        let media = Media::accepted(&request.headers);
+        match self.try_answer(request, media).await {
+            Ok(response) => response,
+            Err(problem) => problem.into_response(media.unwrap_or(Media::Json), with_body),
+        }
+    }
+
+    async fn try_answer(
+        &self,
+        request: &Parts,
+        media: Option<Media>,
+    ) -> Result<Response<DeliveryBody>, Problem> {
+        let path = request.uri.path();
+        let target = Target::resolve(path.strip_prefix(&self.prefix).unwrap_or(path))?;
+        let methods = target.route.methods;
+        if request.method == Method::OPTIONS {
+            let mut response = Response::new(DeliveryBody::default());
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+            return Ok(response);
+        }
+        if !target.route.allows(&request.method) {
+            return Err(Problem::method(methods));
+        }
+        if let Some(moved) = &target.moved {
+            let query = request.uri.query().map_or_else(String::new, |query| format!("?{query}"));
+            return redirect(
+                StatusCode::MOVED_PERMANENTLY,
+                &format!("{}{moved}{query}", self.prefix),
+            );
+        }
+        let permit = self.gate.admit(request, target).await?;
+        read::answer(self, request, &permit, media).await
+    }
+
+    /// The engine of an aggregate's kind.
+    pub(super) fn admin(&self, key: &AggregateKey) -> Result<&Arc<dyn SnapshotAdmin>, Problem> {
+        let unknown = || Problem::not_found("there is no such kind");
+        self.kinds.get(key.kind()).ok_or_else(unknown)
+    }
+
+    pub(super) fn policy(&self, tenant: &str) -> &CachePolicy {
+        self.policies.get(tenant).unwrap_or(&self.policy)
+    }
+
+    pub(super) fn links(&self, key: &AggregateKey) -> Links {
+        Links::new(&self.prefix, key)
+    }
+}
+
+/// An answer that sends the client elsewhere.
+pub(super) fn redirect(status: StatusCode, to: &str) -> Result<Response<DeliveryBody>, Problem> {
+    let location = HeaderValue::from_str(to)
+        .map_err(|_| Problem::bad_request("the query has characters that no URL has"))?;
+    let mut response = Response::new(DeliveryBody::default());
+    *response.status_mut() = status;
+    response.headers_mut().insert(LOCATION, location);
+    Ok(response)
+}
+
+impl<B: http_body::Body + Send + 'static> Service<Request<B>> for Delivery {
+    type Response = Response<DeliveryBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<DeliveryBody>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let served = Arc::clone(&self.0);
+        let (parts, _) = request.into_parts();
+        Box::pin(async move { Ok(served.answer(&parts).await) })
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery").field("prefix", &self.0.prefix).finish_non_exhaustive()
+    }
+}

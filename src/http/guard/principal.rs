@@ -1,0 +1,82 @@
+//! [`Principal`] and [`Scope`].
+
+use super::action::Action;
+
+/// Who sends a request, and what it may do. Made by an [`Authenticator`](super::Authenticator).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Principal {
+    /// A name for logs and the audit trail. Never a secret.
+    pub name: String,
+    /// What it may do: whatever one of these scopes allows.
+    pub scopes: Vec<Scope>,
+}
+
+/// A set of allowed requests: some actions, on some kinds of some tenants.
+///
+/// ```
+/// use snapfold::http::{Action, Scope};
+///
+/// // Read accounts of two tenants.
+/// let scope = Scope::new([Action::Read]).tenants(["north", "south"]).kinds(["account"]);
+/// assert!(scope.allows(Action::Read, "north", Some("account")));
+/// assert!(!scope.allows(Action::Read, "north", Some("order")));
+/// // Not everything that a list over all kinds would show.
+/// assert!(!scope.allows(Action::Read, "north", None));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    actions: Vec<Action>,
+    /// `None` allows all.
+    tenants: Option<Vec<String>>,
+    kinds: Option<Vec<String>>,
+}
+
+impl Principal {
+    /// Creates a principal.
+    pub fn new(name: impl Into<String>, scopes: impl IntoIterator<Item = Scope>) -> Self {
+        Self { name: name.into(), scopes: scopes.into_iter().collect() }
+    }
+
+    /// Returns whether one of the scopes [allows](Scope::allows) this.
+    pub fn may(&self, action: Action, tenant: &str, kind: Option<&str>) -> bool {
+        self.scopes.iter().any(|scope| scope.allows(action, tenant, kind))
+    }
+}
+
+impl Scope {
+    /// Allows these actions, in the default tenant, for all kinds.
+    pub fn new(actions: impl IntoIterator<Item = Action>) -> Self {
+        let actions = actions.into_iter().collect();
+        Self { actions, tenants: Some(vec![String::new()]), kinds: None }
+    }
+
+    /// Allows these tenants and no others. The empty string is the default tenant.
+    pub fn tenants<T: Into<String>>(mut self, tenants: impl IntoIterator<Item = T>) -> Self {
+        self.tenants = Some(tenants.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Allows all tenants, also those that do not exist yet.
+    pub fn all_tenants(mut self) -> Self {
+        self.tenants = None;
+        self
+    }
+
+    /// Allows these kinds and no others.
+    pub fn kinds<T: Into<String>>(mut self, kinds: impl IntoIterator<Item = T>) -> Self {
+        self.kinds = Some(kinds.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Returns whether this is allowed. Without a kind, the request concerns all kinds of the tenant,
+    /// and the scope must allow all.
+    pub fn allows(&self, action: Action, tenant: &str, kind: Option<&str>) -> bool {
+        let has = |list: &Option<Vec<String>>, sought: Option<&str>| match (list, sought) {
+            (None, _) => true,
+            (Some(list), Some(sought)) => list.iter().any(|one| one == sought),
+            (Some(_), None) => false,
+        };
+        self.actions.contains(&action) && has(&self.tenants, Some(tenant)) && has(&self.kinds, kind)
+    }
+}
