@@ -21,11 +21,11 @@ pub(super) fn write(view: &View, media: Media, links: &Links) -> Vec<u8> {
     out.extend_from_slice(b",\"attributes\":{\"state\":");
     canonical::write(&view.state, &mut out);
     text("},\"links\":{\"self\":", links.entity(), &mut out);
-    out.extend_from_slice(format!("}},\"meta\":{{\"version\":{}", view.version).as_bytes());
+    out.extend_from_slice(format!("}}}},\"meta\":{{\"version\":{}", view.version).as_bytes());
     if let Some(as_of) = view.as_of {
         text(",\"asOf\":", &as_of.to_string(), &mut out);
     }
-    text("}},\"links\":{\"self\":", &links.version(view.version), &mut out);
+    text("},\"links\":{\"self\":", &links.version(view.version), &mut out);
     text(",\"versions\":", &links.versions(), &mut out);
     out.extend_from_slice(b"}}");
     out

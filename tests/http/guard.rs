@@ -1,0 +1,105 @@
+//! Who may read what.
+
+use snapfold::engine::ManualClock;
+use snapfold::http::{Action, ApiKey, ApiKeys, Scope};
+
+use crate::support::{Shop, at, get, get_with, stock};
+
+#[tokio::test]
+async fn a_delivery_needs_a_guard_or_says_that_it_has_none() {
+    let error = Shop::new().builder().build().unwrap_err();
+    assert_eq!(error.kind(), snapfold::ErrorKind::InvalidInput);
+    for prefix in ["api", "/api/", "/", "/a b", "/a?b", "/a<b"] {
+        let builder = Shop::new().builder().open_to_everybody().prefix(prefix);
+        assert!(builder.build().is_err(), "{prefix}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_opens_what_it_is_for_until_it_ends() {
+    let shop = Shop::new();
+    for tenant in ["", "north", "south"] {
+        shop.grow(&stock("alice").with_tenant(tenant).unwrap(), 3);
+    }
+    let clock = ManualClock::at(at(0));
+    let keys = ApiKeys::new().clock(clock.clone());
+    let (north, north_secret) =
+        ApiKey::generate("north", [Scope::new([Action::Read]).tenants(["north"])]).unwrap();
+    let scope = Scope::new(Action::ALL).all_tenants().kinds(["counter"]);
+    let (counters, counters_secret) = ApiKey::generate("counters", [scope]).unwrap();
+    let north_id = north.id.clone();
+    keys.add(north.clone().expires_at(at(100)));
+    keys.add(counters);
+    let delivery = shop.builder().authenticator(keys.clone()).build().unwrap();
+    let status = async |secret: &str, path: &str| -> u16 {
+        let value = format!("Bearer {secret}");
+        get_with(&delivery, path, &[("authorization", &value)]).await.status.as_u16()
+    };
+    let path = |tenant: &str| format!("/projects/{tenant}/entities/stock/alice");
+    assert_eq!(status(&north_secret, &path("north")).await, 200);
+    assert_eq!(status(&north_secret, &path("south")).await, 403);
+    assert_eq!(status(&north_secret, &path("nowhere")).await, 403);
+    assert_eq!(status(&north_secret, "/projects/north/entities").await, 200);
+    assert_eq!(status(&counters_secret, &path("north")).await, 403);
+    assert_eq!(status(&counters_secret, "/projects/north/entities").await, 403);
+    let filtered = "/projects/north/entities?filter[kind]=counter";
+    assert_eq!(status(&counters_secret, filtered).await, 200);
+    // Wrong in every character, cut, of another key, of another scheme.
+    for place in 0..north_secret.len() {
+        let mut wrong = north_secret.clone().into_bytes();
+        wrong[place] = if wrong[place] == b'0' { b'1' } else { b'0' };
+        let wrong = String::from_utf8(wrong).unwrap();
+        assert_eq!(status(&wrong, &path("north")).await, 401, "{place}");
+    }
+    assert_eq!(status(&north_secret[..50], &path("north")).await, 401);
+    assert_eq!(status("", &path("north")).await, 401);
+    let none = get(&delivery, &path("north")).await;
+    assert_eq!((none.status.as_u16(), none.header("www-authenticate")), (401, "Bearer"));
+    let basic = format!("Basic {north_secret}");
+    let basic = get_with(&delivery, &path("north"), &[("authorization", &basic)]).await;
+    assert_eq!(basic.status, 401);
+    // A project that does not exist cannot be told from one of somebody else.
+    let foreign = async |tenant: &str| {
+        let value = format!("Bearer {north_secret}");
+        let answer = get_with(&delivery, &path(tenant), &[("authorization", &value)]).await;
+        (answer.headers, answer.body)
+    };
+    assert_eq!(foreign("south").await, foreign("nowhere").await);
+
+    clock.set(at(99));
+    assert_eq!(status(&north_secret, &path("north")).await, 200);
+    clock.set(at(100));
+    assert_eq!(status(&north_secret, &path("north")).await, 401);
+    keys.add(north);
+    assert_eq!(status(&north_secret, &path("north")).await, 200);
+    assert!(keys.revoke(&north_id) && !keys.revoke(&north_id));
+    assert_eq!(status(&north_secret, &path("north")).await, 401);
+}
+
+#[test]
+fn no_secret_is_printed() {
+    let (key, secret) = ApiKey::generate("ops", [Scope::new([Action::Read])]).unwrap();
+    let keys = ApiKeys::new().with(key.clone());
+    let printed = format!("{key:?} {key:#?} {keys:?}");
+    let hash: String = key.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    for hidden in [&secret[17..], &hash, &format!("{:?}", key.hash)] {
+        assert!(!printed.contains(hidden), "{printed}");
+    }
+    assert!(printed.contains(&key.id));
+}
+
+#[tokio::test]
+async fn how_a_state_was_loaded_is_shown_to_those_who_may_see_it() {
+    let shop = Shop::new();
+    shop.grow(&stock("alice"), 3);
+    for (actions, is_shown) in [(vec![Action::Read], false), (Action::ALL.to_vec(), true)] {
+        let (key, secret) = ApiKey::generate("k", [Scope::new(actions)]).unwrap();
+        let keys = ApiKeys::new().with(key);
+        let delivery = shop.builder().authenticator(keys).build().unwrap();
+        let value = format!("bearer {secret}");
+        let path = "/projects/~/entities/stock/alice";
+        let answer = get_with(&delivery, path, &[("authorization", &value)]).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.has("server-timing"), is_shown);
+    }
+}

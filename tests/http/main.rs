@@ -1,0 +1,16 @@
+//! States over HTTP, asked as a server asks.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "a test may panic"
+)]
+
+mod caching;
+mod conditions;
+mod guard;
+mod lists;
+mod support;
+mod time_travel;
