@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use moka::sync::Cache;
 
 use super::cache_policy::CachePolicy;
 use super::cursor::CursorSeal;
 use super::delivery::{Delivery, Served};
-use super::guard::{Authenticator, Gate};
+use super::guard::{Authenticator, Gate, Limiter, RequestQuota};
+use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind};
 use crate::manager::Kinds;
 
@@ -19,7 +21,11 @@ const NAME: &str = "build a delivery";
 pub struct DeliveryBuilder {
     kinds: Kinds,
     prefix: String,
-    gate: Option<Gate>,
+    authenticator: Option<Arc<dyn Authenticator>>,
+    is_open: bool,
+    quota: Option<RequestQuota>,
+    failures: Option<RequestQuota>,
+    clock: Arc<dyn Clock>,
     policy: CachePolicy,
     policies: BTreeMap<String, CachePolicy>,
     cache_bytes: u64,
@@ -31,7 +37,11 @@ impl DeliveryBuilder {
         Self {
             kinds,
             prefix: String::new(),
-            gate: None,
+            authenticator: None,
+            is_open: false,
+            quota: None,
+            failures: Some(RequestQuota::new(600, Duration::from_secs(60))),
+            clock: Arc::new(SystemClock::new()),
             policy: CachePolicy::private(),
             policies: BTreeMap::new(),
             cache_bytes: 64 << 20,
@@ -49,13 +59,38 @@ impl DeliveryBuilder {
 
     /// Sets who finds out who sends a request.
     pub fn authenticator(mut self, authenticator: impl Authenticator + 'static) -> Self {
-        self.gate = Some(Gate::Guarded(Arc::new(authenticator)));
+        self.authenticator = Some(Arc::new(authenticator));
         self
     }
 
     /// Lets everybody read the states of all tenants.
     pub fn open_to_everybody(mut self) -> Self {
-        self.gate = Some(Gate::Open);
+        self.is_open = true;
+        self
+    }
+
+    /// Sets how many requests each principal may send, if it has no
+    /// [quota of its own](super::Principal::quota). No limit by default. Each process counts for
+    /// itself. Requests beyond the quota are answered with 429 and `Retry-After`, and all answers
+    /// have the headers of draft-ietf-httpapi-ratelimit-headers-10.
+    ///
+    /// Without an [authenticator](Self::authenticator), nothing is counted.
+    pub fn quota(mut self, quota: RequestQuota) -> Self {
+        self.quota = Some(quota);
+        self
+    }
+
+    /// Sets how many requests with wrong or missing credentials are answered with 401, of all
+    /// clients together; the others get 429. 600 in a minute by default. Requests with valid
+    /// credentials are not affected.
+    pub fn failed_authentications(mut self, quota: RequestQuota) -> Self {
+        self.failures = Some(quota);
+        self
+    }
+
+    /// Sets the clock by which requests are counted. The system's by default.
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = Arc::new(clock);
         self
     }
 
@@ -89,15 +124,26 @@ impl DeliveryBuilder {
     /// Builds the service.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if neither [`authenticator`](Self::authenticator) nor
+    /// [`ErrorKind::InvalidInput`] unless exactly one of [`authenticator`](Self::authenticator) and
     /// [`open_to_everybody`](Self::open_to_everybody) was called, or if the prefix is neither empty
     /// nor a path without a slash at its end; [`ErrorKind::Unsupported`] if the operating system has
     /// no random bits for a secret.
     pub fn build(self) -> Result<Delivery, Error> {
         let invalid = |message: &str| Error::new(ErrorKind::InvalidInput, NAME, message);
-        let gate = self.gate.ok_or_else(|| {
-            invalid("nobody may read: call authenticator() or open_to_everybody()")
-        })?;
+        let gate = match (self.authenticator, self.is_open) {
+            (Some(authenticator), false) => {
+                Gate::Guarded(authenticator, Limiter::new(self.quota, self.failures, self.clock))
+            }
+            (None, true) => Gate::Open,
+            (None, false) => {
+                let message = "nobody may read: call authenticator() or open_to_everybody()";
+                return Err(invalid(message));
+            }
+            (Some(_), true) => {
+                let message = "call either authenticator() or open_to_everybody(), not both";
+                return Err(invalid(message));
+            }
+        };
         let is_path = self.prefix.starts_with('/') && !self.prefix.ends_with('/');
         let is_plain = self.prefix.bytes().all(|b| b.is_ascii_graphic() && !b"<>\"?#".contains(&b));
         if !(self.prefix.is_empty() || is_path && is_plain) {

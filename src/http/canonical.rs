@@ -123,7 +123,7 @@ mod tests {
             float: f64,
             large: u64,
             pair: (char, bool),
-            by_char: BTreeMap<char, ()>,
+            by_char: BTreeMap<char, u8>,
         }
         let state = State {
             z: -1,
@@ -137,7 +137,7 @@ mod tests {
             float: 0.1 + 0.2,
             large: u64::MAX,
             pair: ('"', true),
-            by_char: [('a', ()), ('"', ())].into_iter().collect(),
+            by_char: [('a', 1), ('"', 2)].into_iter().collect(),
         };
         let (ours, theirs) = (written(&state), serde_json::to_string(&state).unwrap());
         let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();

@@ -152,7 +152,15 @@ impl Served {
             );
         }
         let permit = self.gate.admit(request, target).await?;
-        read::answer(self, request, &permit, media).await
+        let mut answer = match read::answer(self, request, &permit, media).await {
+            Ok(response) => response,
+            Err(problem) => {
+                let with_body = request.method != Method::HEAD;
+                problem.into_response(media.unwrap_or(Media::Json), with_body)
+            }
+        };
+        permit.describe(answer.headers_mut());
+        Ok(answer)
     }
 
     /// The engine of an aggregate's kind.

@@ -22,9 +22,13 @@ mod representation;
 mod route;
 mod segment;
 mod state_document;
+#[cfg(all(test, feature = "memory", feature = "postcard"))]
+mod tests;
 
 pub use body::DeliveryBody;
 pub use builder::DeliveryBuilder;
 pub use cache_policy::CachePolicy;
 pub use delivery::Delivery;
-pub use guard::{Action, ApiKey, ApiKeys, Authenticator, Principal, Scope, Unauthorized};
+pub use guard::{
+    Action, ApiKey, ApiKeys, Authenticator, Principal, RequestQuota, Scope, Unauthorized,
+};

@@ -1,10 +1,13 @@
 //! [`Problem`]: an error as the client sees it (RFC 9457, or a JSON:API error).
 
+use std::time::Duration;
+
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::body::DeliveryBody;
+use super::guard::whole_seconds;
 use super::media::Media;
 use crate::error::{Error, ErrorKind, Retry};
 
@@ -66,6 +69,19 @@ impl Problem {
     /// Who asks may not do this. The same whether or not the resource exists.
     pub(super) fn forbidden() -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", "These credentials do not allow this")
+    }
+
+    /// The quota is used up.
+    pub(super) fn too_many(wait: Duration) -> Self {
+        let seconds = whole_seconds(wait).max(1);
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "The quota is used up")
+            .detail(format!("send the next request in {seconds} s"))
+            .header(RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    /// The headers of the answer.
+    pub(super) fn headers(&mut self) -> &mut HeaderMap {
+        &mut self.headers
     }
 
     pub(super) fn detail(mut self, detail: impl Into<String>) -> Self {

@@ -49,10 +49,10 @@ use snapfold::{
     manager::{
         AdminContext, AggregateStats, Bisected, CreateOptions, CreateOutcome, CreateRequest,
         Decision, Explained, ExplainedSnapshot, Fetched, FoldCause, FoldComparison, FoldDifference,
-        Inspect, Kinds, Origin, Proof, Provenance, Question, REFOLD, REPLACED, ROLLBACK, Rebuilt,
-        Rejected, Retained, SafeTruncation, Snapshot, SnapshotFilter, SnapshotRole, SnapshotUsed,
-        StateChange, StateDiff, StatePath, StateStep, StateValue, Timings, TruncationLimit,
-        TruncationRequest, Verified, View,
+        Inspect, Kinds, OpaqueState, Origin, Proof, Provenance, Question, REFOLD, REPLACED,
+        ROLLBACK, Rebuilt, Rejected, Retained, SafeTruncation, Snapshot, SnapshotFilter,
+        SnapshotRole, SnapshotUsed, StateChange, StateDiff, StatePath, StateStep, StateValue,
+        Timings, TruncationLimit, TruncationRequest, Verified, View,
     },
     record::{
         Base, ChangeSummary, ChecksumId, DigestKind, Generation, Header, Record, RecordBuilder,
@@ -194,6 +194,20 @@ fn the_command_line_is_exported_and_crosses_threads() {
     crosses_threads::<CommandLine>();
     prints::<CommandLine>();
     let _: fn(snapfold::manager::Kinds) -> std::process::ExitCode = run;
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn the_delivery_is_exported_and_crosses_threads() {
+    use snapfold::http::{
+        Action, ApiKey, ApiKeys, Authenticator, CachePolicy, Delivery, DeliveryBody,
+        DeliveryBuilder, Principal, RequestQuota, Scope, Unauthorized,
+    };
+    crosses_threads::<(Delivery, DeliveryBody, DeliveryBuilder, ApiKeys)>();
+    prints::<(Delivery, DeliveryBody, DeliveryBuilder, ApiKeys)>();
+    is_value::<(Action, ApiKey, CachePolicy, Principal, RequestQuota, Scope)>();
+    is_error::<Unauthorized>();
+    let _: Option<Box<dyn Authenticator>> = None;
 }
 
 #[cfg(feature = "conformance")]

@@ -175,7 +175,9 @@ async fn a_document_of_json_api_holds_the_same_state() {
 async fn each_tenant_has_its_policy() {
     let shop = Shop::new();
     let keys = ["", "north"].map(|tenant| stock("alice").with_tenant(tenant).unwrap());
-    keys.iter().for_each(|key| shop.grow(key, 3));
+    for key in &keys {
+        shop.grow(key, 3);
+    }
     let public = CachePolicy::public(Duration::from_secs(30));
     let delivery = shop.builder().tenant_cache_policy("north", public).open_to_everybody();
     let delivery = delivery.build().unwrap();

@@ -1,7 +1,9 @@
 //! Who may read what.
 
+use std::time::Duration;
+
 use snapfold::engine::ManualClock;
-use snapfold::http::{Action, ApiKey, ApiKeys, Scope};
+use snapfold::http::{Action, ApiKey, ApiKeys, RequestQuota, Scope};
 
 use crate::support::{Shop, at, get, get_with, stock};
 
@@ -81,7 +83,7 @@ fn no_secret_is_printed() {
     let (key, secret) = ApiKey::generate("ops", [Scope::new([Action::Read])]).unwrap();
     let keys = ApiKeys::new().with(key.clone());
     let printed = format!("{key:?} {key:#?} {keys:?}");
-    let hash: String = key.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = format!("{:02x?}", key.hash).replace(['[', ']', ',', ' '], "");
     for hidden in [&secret[17..], &hash, &format!("{:?}", key.hash)] {
         assert!(!printed.contains(hidden), "{printed}");
     }
@@ -102,4 +104,58 @@ async fn how_a_state_was_loaded_is_shown_to_those_who_may_see_it() {
         assert_eq!(answer.status, 200);
         assert_eq!(answer.has("server-timing"), is_shown);
     }
+}
+
+#[tokio::test]
+async fn each_principal_has_its_own_quota() {
+    let (shop, clock) = (Shop::new(), ManualClock::at(at(0)));
+    shop.grow(&stock("alice"), 3);
+    let keys = ApiKeys::new();
+    let minute = Duration::from_secs(60);
+    let new = |quota: Option<RequestQuota>| {
+        let (key, secret) = ApiKey::generate("k", [Scope::new([Action::Read])]).unwrap();
+        keys.add(quota.map_or(key.clone(), |quota| key.quota(quota)));
+        format!("Bearer {secret}")
+    };
+    let (one, two) = (new(None), new(None));
+    let large = new(Some(RequestQuota::new(1_000, minute)));
+    let delivery = shop
+        .builder()
+        .authenticator(keys.clone())
+        .quota(RequestQuota::new(6, minute))
+        .failed_authentications(RequestQuota::new(10, minute))
+        .clock(clock.clone());
+    let delivery = delivery.build().unwrap();
+    let path = "/projects/~/entities/stock/alice";
+    let ask = async |key: &str| get_with(&delivery, path, &[("authorization", key)]).await;
+    for left in (0..6).rev() {
+        let answer = ask(&one).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("ratelimit-policy"), "\"default\";q=6;w=60");
+        let back = (6 - left) * 10;
+        assert_eq!(answer.header("ratelimit"), format!("\"default\";r={left};t={back}"));
+    }
+    let refused = ask(&one).await;
+    assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (429, "10"));
+    assert_eq!(refused.header("ratelimit"), "\"default\";r=0;t=10");
+    // Others are not affected, and nobody gains by asking again.
+    assert_eq!(ask(&two).await.header("ratelimit"), "\"default\";r=5;t=10");
+    clock.advance(Duration::from_millis(9_999));
+    assert_eq!(ask(&one).await.status, 429);
+    clock.advance(Duration::from_millis(1));
+    assert_eq!(ask(&one).await.status, 200);
+    assert_eq!(ask(&one).await.status, 429);
+    for _ in 0..900 {
+        assert_eq!(ask(&large).await.status, 200);
+    }
+    // Answers that are no states are counted as well.
+    let missing = "/projects/~/entities/stock/nobody";
+    let missing = get_with(&delivery, missing, &[("authorization", &two)]).await;
+    assert_eq!((missing.status.as_u16(), missing.has("ratelimit")), (404, true));
+    // Wrong keys have one quota together, which does not stop the right ones.
+    let wrong: Vec<_> = futures_util::future::join_all((0..1_000).map(|_| ask("Bearer x"))).await;
+    let counted = |status| wrong.iter().filter(|answer| answer.status == status).count();
+    assert_eq!((counted(401), counted(429)), (10, 990));
+    assert!(wrong.iter().all(|answer| !answer.has("ratelimit")));
+    assert_eq!(ask(&large).await.status, 200);
 }

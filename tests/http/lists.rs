@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use snapfold::http::Delivery;
-use snapfold::manager::CreateOptions;
+use snapfold::manager::{AdminContext, CreateOptions};
 
 use crate::support::{Shop, get, stock};
 
@@ -16,7 +16,7 @@ async fn walked(delivery: &Delivery, first: &str) -> (Vec<Value>, usize) {
         items.extend(page["data"].as_array().unwrap().iter().cloned());
         pages += 1;
         match page["links"]["next"].as_str() {
-            Some(next) => path = next.to_owned(),
+            Some(next) => next.clone_into(&mut path),
             None => return (items, pages),
         }
     }
@@ -40,7 +40,7 @@ async fn every_aggregate_of_a_tenant_is_listed_once() {
     for n in 0..7 {
         let key = snapfold::AggregateKey::new("counter", &n.to_string()).unwrap();
         shop.counters.append(&key, crate::support::at(1), 1);
-        counter.create(&key, CreateOptions::new(), &Default::default()).await.unwrap();
+        counter.create(&key, CreateOptions::new(), &AdminContext::default()).await.unwrap();
     }
     let delivery = shop.open();
     let (all, _) = walked(&delivery, "/projects/~/entities").await;

@@ -12,6 +12,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::authenticator::{Authenticator, Unauthorized};
 use super::principal::{Principal, Scope};
+use super::quota::RequestQuota;
 use crate::checksum::crc32;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind};
@@ -50,6 +51,8 @@ pub struct ApiKey {
     pub scopes: Vec<Scope>,
     /// From when on the key is no longer valid (inclusive); `None` if it does not expire.
     pub expires_at: Option<Timestamp>,
+    /// How many requests may be sent with the key; `None` for the quota of the delivery.
+    pub quota: Option<RequestQuota>,
 }
 
 impl ApiKey {
@@ -75,18 +78,24 @@ impl ApiKey {
         let _ = write!(text, "{check:08x}");
         let hash = Sha256::digest(&text).into();
         let scopes = scopes.into_iter().collect();
-        Ok((Self { id, hash, name: name.into(), scopes, expires_at: None }, text))
+        Ok((Self { id, hash, name: name.into(), scopes, expires_at: None, quota: None }, text))
     }
 
     /// Recreates a key that was stored.
     pub fn from_stored(id: impl Into<String>, hash: [u8; 32], name: impl Into<String>) -> Self {
         let (id, name) = (id.into(), name.into());
-        Self { id, hash, name, scopes: Vec::new(), expires_at: None }
+        Self { id, hash, name, scopes: Vec::new(), expires_at: None, quota: None }
     }
 
     /// Sets what the key allows.
     pub fn scopes(mut self, scopes: impl IntoIterator<Item = Scope>) -> Self {
         self.scopes = scopes.into_iter().collect();
+        self
+    }
+
+    /// Sets how many requests may be sent with the key.
+    pub fn quota(mut self, quota: RequestQuota) -> Self {
+        self.quota = Some(quota);
         self
     }
 
@@ -163,7 +172,8 @@ impl ApiKeys {
         if key.expires_at.is_some_and(|at| self.clock.now() >= at) {
             return None;
         }
-        Some(Principal::new(key.id.clone(), key.scopes.iter().cloned()))
+        let principal = Principal::new(key.id.clone(), key.scopes.iter().cloned());
+        Some(Principal { quota: key.quota, ..principal })
     }
 }
 

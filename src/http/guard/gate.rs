@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use http::HeaderMap;
 use http::request::Parts;
 
 use super::action::Action;
 use super::authenticator::Authenticator;
+use super::limiter::{Counted, Limiter};
 use super::principal::Principal;
 use crate::http::problem::Problem;
 use crate::http::route::Target;
@@ -16,7 +18,7 @@ use crate::key::AggregateKey;
 pub(in crate::http) enum Gate {
     /// Everybody may read everything.
     Open,
-    Guarded(Arc<dyn Authenticator>),
+    Guarded(Arc<dyn Authenticator>, Limiter),
 }
 
 /// Proof that a request was admitted: to the tenant, the kind and the action of its target.
@@ -24,6 +26,7 @@ pub(in crate::http) enum Gate {
 pub(in crate::http) struct Permit {
     target: Target,
     principal: Option<Principal>,
+    counted: Counted,
 }
 
 impl Gate {
@@ -34,23 +37,38 @@ impl Gate {
         request: &Parts,
         target: Target,
     ) -> Result<Permit, Problem> {
-        let Self::Guarded(authenticator) = self else {
-            return Ok(Permit { target, principal: None });
+        let Self::Guarded(authenticator, limiter) = self else {
+            return Ok(Permit { target, principal: None, counted: Counted::Free });
         };
         let Ok(principal) = authenticator.authenticate(request).await else {
-            return Err(Problem::unauthorized());
+            // Who guesses is slowed down. Nobody else is: valid credentials are not counted here.
+            return Err(match limiter.count_failure() {
+                Counted::Exceeded { wait, .. } => Problem::too_many(wait),
+                _ => Problem::unauthorized(),
+            });
         };
+        let counted = limiter.count(&principal.name, principal.quota);
+        if let Counted::Exceeded { wait, .. } = counted {
+            let mut problem = Problem::too_many(wait);
+            counted.describe(problem.headers());
+            return Err(problem);
+        }
         let kind = target.kind(request);
         if !principal.may(target.route.action, &target.tenant, kind.as_deref()) {
             return Err(Problem::forbidden());
         }
-        Ok(Permit { target, principal: Some(principal) })
+        Ok(Permit { target, principal: Some(principal), counted })
     }
 }
 
 impl Permit {
     pub(in crate::http) const fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// Adds what is left of the quota to the headers of an answer.
+    pub(in crate::http) fn describe(&self, headers: &mut HeaderMap) {
+        self.counted.describe(headers);
     }
 
     /// Whether the principal may also do this, with the same target.

@@ -1,6 +1,7 @@
 //! [`Principal`] and [`Scope`].
 
 use super::action::Action;
+use super::quota::RequestQuota;
 
 /// Who sends a request, and what it may do. Made by an [`Authenticator`](super::Authenticator).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,6 +11,8 @@ pub struct Principal {
     pub name: String,
     /// What it may do: whatever one of these scopes allows.
     pub scopes: Vec<Scope>,
+    /// How many requests it may send; `None` for the quota of the delivery.
+    pub quota: Option<RequestQuota>,
 }
 
 /// A set of allowed requests: some actions, on some kinds of some tenants.
@@ -35,7 +38,13 @@ pub struct Scope {
 impl Principal {
     /// Creates a principal.
     pub fn new(name: impl Into<String>, scopes: impl IntoIterator<Item = Scope>) -> Self {
-        Self { name: name.into(), scopes: scopes.into_iter().collect() }
+        Self { name: name.into(), scopes: scopes.into_iter().collect(), quota: None }
+    }
+
+    /// Sets how many requests it may send.
+    pub fn quota(mut self, quota: RequestQuota) -> Self {
+        self.quota = Some(quota);
+        self
     }
 
     /// Returns whether one of the scopes [allows](Scope::allows) this.
