@@ -102,7 +102,7 @@
 //! | `json` | | [`Json`](codec::Json), for human-readable snapshots |
 //! | `schedules` | | [`Cadence::cron`](ledger::Cadence::cron): cron expressions in schedules; time zones in schedules and in [`retention::Policy`] |
 //! | `cli` | | the command `snapfold`, and [`cli`], the same command with an application's aggregates; needs Rust 1.94 |
-//! | `http` | | [`http`]: states over HTTP, with exact caching and time travel, for the application's own server |
+//! | `http` | | [`service::http`]: states over HTTP, with exact caching and time travel, for the application's own server |
 //! | `conformance` | | [`conformance`]: test kits for stores, event sources, ledgers and aggregates |
 //! | `progress` | | `service::progress_bar`, a bar for batches on a terminal |
 //! | `tracing`, `metrics` | | [`engine::telemetry`]: observers for the crates of these names |
@@ -131,8 +131,6 @@ pub mod engine;
 mod error;
 pub mod events;
 mod generation;
-#[cfg(feature = "http")]
-pub mod http;
 mod key;
 pub mod layer;
 pub mod ledger;

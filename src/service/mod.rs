@@ -1,12 +1,14 @@
 //! Services that work on many aggregates, beside an application: the [`Scheduler`] runs what is
-//! stored in a ledger, a [`Batch`] does one thing now, and [`transfer`] moves snapshots between
-//! stores.
+//! stored in a ledger, a [`Batch`] does one thing now, [`transfer`] moves snapshots between stores,
+//! and `http` (with the feature of that name) serves states.
 
 #[cfg(feature = "progress")]
 mod bar;
 mod batch;
 mod counts;
 mod coverage;
+#[cfg(feature = "http")]
+pub mod http;
 mod savepoint;
 mod scheduler;
 mod sizes;

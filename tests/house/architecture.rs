@@ -13,7 +13,7 @@ const LAYERS: [&[&str]; 8] = [
     &["retention", "trigger"],
     &["backend", "layer"],
     &["engine", "manager"],
-    &["http", "service"],
+    &["service"],
     &["bin", "cli", "conformance", "guide"],
 ];
 /// A backend implements the contracts of this layer and decides nothing.

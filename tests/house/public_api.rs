@@ -199,13 +199,15 @@ fn the_command_line_is_exported_and_crosses_threads() {
 #[cfg(feature = "http")]
 #[test]
 fn the_delivery_is_exported_and_crosses_threads() {
-    use snapfold::http::{
-        Action, ApiKey, ApiKeys, Authenticator, CachePolicy, Delivery, DeliveryBody,
-        DeliveryBuilder, Principal, RequestQuota, Scope, Unauthorized,
+    use snapfold::service::http::{
+        ApiKey, ApiKeys, Authenticator, CachePolicy, Delivery, DeliveryBody, DeliveryBuilder,
+        ExportReport, Permission, Principal, RequestQuota, Scope, StaticExport, Unauthorized,
     };
     crosses_threads::<(Delivery, DeliveryBody, DeliveryBuilder, ApiKeys)>();
     prints::<(Delivery, DeliveryBody, DeliveryBuilder, ApiKeys)>();
-    is_value::<(Action, ApiKey, CachePolicy, Principal, RequestQuota, Scope)>();
+    is_value::<(Permission, ApiKey, CachePolicy, Principal, RequestQuota, Scope)>();
+    crosses_threads::<StaticExport>();
+    is_value::<ExportReport>();
     is_error::<Unauthorized>();
     let _: Option<Box<dyn Authenticator>> = None;
 }

@@ -7,8 +7,8 @@ use base64::Engine as _;
 use flate2::read::GzDecoder;
 use sha2::{Digest as _, Sha256};
 use snapfold::engine::ReplayLoader;
-use snapfold::http::CachePolicy;
 use snapfold::manager::{AdminContext, CreateOptions};
+use snapfold::service::http::CachePolicy;
 use snapfold::{AggregateKey, Loader as _};
 
 use crate::support::{Shop, Stock, get, get_with, send, stock};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use snapfold::engine::ManualClock;
-use snapfold::http::{Action, ApiKey, ApiKeys, RequestQuota, Scope};
+use snapfold::service::http::{ApiKey, ApiKeys, Permission, RequestQuota, Scope};
 
 use crate::support::{Shop, at, get, get_with, stock};
 
@@ -26,8 +26,8 @@ async fn a_key_opens_what_it_is_for_until_it_ends() {
     let clock = ManualClock::at(at(0));
     let keys = ApiKeys::new().clock(clock.clone());
     let (north, north_secret) =
-        ApiKey::generate("north", [Scope::new([Action::Read]).tenants(["north"])]).unwrap();
-    let scope = Scope::new(Action::ALL).all_tenants().kinds(["counter"]);
+        ApiKey::generate("north", [Scope::new([Permission::Read]).tenants(["north"])]).unwrap();
+    let scope = Scope::new(Permission::ALL.to_vec()).all_tenants().kinds(["counter"]);
     let (counters, counters_secret) = ApiKey::generate("counters", [scope]).unwrap();
     let north_id = north.id.clone();
     keys.add(north.clone().expires_at(at(100)));
@@ -80,7 +80,7 @@ async fn a_key_opens_what_it_is_for_until_it_ends() {
 
 #[test]
 fn no_secret_is_printed() {
-    let (key, secret) = ApiKey::generate("ops", [Scope::new([Action::Read])]).unwrap();
+    let (key, secret) = ApiKey::generate("ops", [Scope::new([Permission::Read])]).unwrap();
     let keys = ApiKeys::new().with(key.clone());
     let printed = format!("{key:?} {key:#?} {keys:?}");
     let hash = format!("{:02x?}", key.hash).replace(['[', ']', ',', ' '], "");
@@ -94,7 +94,7 @@ fn no_secret_is_printed() {
 async fn how_a_state_was_loaded_is_shown_to_those_who_may_see_it() {
     let shop = Shop::new();
     shop.grow(&stock("alice"), 3);
-    for (actions, is_shown) in [(vec![Action::Read], false), (Action::ALL.to_vec(), true)] {
+    for (actions, is_shown) in [(vec![Permission::Read], false), (Permission::ALL.to_vec(), true)] {
         let (key, secret) = ApiKey::generate("k", [Scope::new(actions)]).unwrap();
         let keys = ApiKeys::new().with(key);
         let delivery = shop.builder().authenticator(keys).build().unwrap();
@@ -113,7 +113,7 @@ async fn each_principal_has_its_own_quota() {
     let keys = ApiKeys::new();
     let minute = Duration::from_secs(60);
     let new = |quota: Option<RequestQuota>| {
-        let (key, secret) = ApiKey::generate("k", [Scope::new([Action::Read])]).unwrap();
+        let (key, secret) = ApiKey::generate("k", [Scope::new([Permission::Read])]).unwrap();
         keys.add(quota.map_or(key.clone(), |quota| key.quota(quota)));
         format!("Bearer {secret}")
     };

@@ -1,8 +1,8 @@
 //! Lists, page by page.
 
 use serde_json::Value;
-use snapfold::http::Delivery;
 use snapfold::manager::{AdminContext, CreateOptions};
+use snapfold::service::http::Delivery;
 
 use crate::support::{Shop, get, stock};
 

@@ -10,6 +10,7 @@
 
 mod caching;
 mod conditions;
+mod files;
 mod guard;
 mod lists;
 mod support;

@@ -12,8 +12,8 @@ use http_body::Body as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use snapfold::engine::CacheConfig;
-use snapfold::http::{Delivery, DeliveryBuilder};
 use snapfold::manager::Kinds;
+use snapfold::service::http::{Delivery, DeliveryBuilder};
 use snapfold::trigger::manual;
 use snapfold::{
     Aggregate, AggregateKey, EventSource, MemoryEvents, MemoryStore, SnapshotEngine, Timestamp,

@@ -6,7 +6,7 @@ use crate::support::{Shop, at, date, get, get_with, links, stock};
 
 const ALICE: &str = "/projects/~/entities/stock/alice";
 
-async fn gate(delivery: &snapfold::http::Delivery, date: &str) -> crate::support::Answer {
+async fn gate(delivery: &snapfold::service::http::Delivery, date: &str) -> crate::support::Answer {
     get_with(delivery, ALICE, &[("accept-datetime", date)]).await
 }
 

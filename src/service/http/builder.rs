@@ -1,0 +1,189 @@
+//! [`DeliveryBuilder`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::sync::Cache;
+
+use super::cache_policy::CachePolicy;
+use super::cursor::CursorSeal;
+use super::delivery::Delivery;
+use super::guard::{Authenticator, Gate, Limiter, RequestQuota};
+use super::served::Served;
+use crate::clock::{Clock, SystemClock};
+use crate::error::{Error, ErrorKind};
+use crate::manager::Kinds;
+
+const NAME: &str = "build a delivery";
+
+/// Builds a [`Delivery`].
+pub struct DeliveryBuilder {
+    kinds: Kinds,
+    prefix: String,
+    authenticator: Option<Arc<dyn Authenticator>>,
+    is_open: bool,
+    quota: Option<RequestQuota>,
+    failures: Option<RequestQuota>,
+    clock: Arc<dyn Clock>,
+    policy: CachePolicy,
+    policies: BTreeMap<String, CachePolicy>,
+    cache_bytes: u64,
+    cursor_secret: Option<[u8; 32]>,
+}
+
+impl Delivery {
+    /// Returns a builder for a service that serves these kinds.
+    pub fn builder(kinds: Kinds) -> DeliveryBuilder {
+        DeliveryBuilder::new(kinds)
+    }
+}
+
+impl DeliveryBuilder {
+    fn new(kinds: Kinds) -> Self {
+        Self {
+            kinds,
+            prefix: String::new(),
+            authenticator: None,
+            is_open: false,
+            quota: None,
+            failures: Some(RequestQuota::new(600, Duration::from_secs(60))),
+            clock: Arc::new(SystemClock::new()),
+            policy: CachePolicy::private(),
+            policies: BTreeMap::new(),
+            cache_bytes: 64 << 20,
+            cursor_secret: None,
+        }
+    }
+
+    /// Sets the path under which clients see the service, such as `/api/v1`. It begins the URLs in
+    /// answers, and is removed from the paths of requests where the server has not done so. Empty by
+    /// default.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// Sets who finds out who sends a request.
+    pub fn authenticator(mut self, authenticator: impl Authenticator + 'static) -> Self {
+        self.authenticator = Some(Arc::new(authenticator));
+        self
+    }
+
+    /// Lets everybody read the states of all tenants.
+    pub fn open_to_everybody(mut self) -> Self {
+        self.is_open = true;
+        self
+    }
+
+    /// Sets how many requests each principal may send, if it has no
+    /// [quota of its own](super::Principal::quota). No limit by default. Each process counts for
+    /// itself. Requests beyond the quota are answered with 429 and `Retry-After`, and all answers
+    /// have the headers of draft-ietf-httpapi-ratelimit-headers-10.
+    ///
+    /// Without an [authenticator](Self::authenticator), nothing is counted.
+    pub fn quota(mut self, quota: RequestQuota) -> Self {
+        self.quota = Some(quota);
+        self
+    }
+
+    /// Sets how many requests with wrong or missing credentials are answered with 401, of all
+    /// clients together; the others get 429. 600 in a minute by default. Requests with valid
+    /// credentials are not affected.
+    pub fn failed_authentications(mut self, quota: RequestQuota) -> Self {
+        self.failures = Some(quota);
+        self
+    }
+
+    /// Sets the clock by which requests are counted. The system's by default.
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Sets what caches may do with the states of all tenants that have no
+    /// [policy of their own](Self::tenant_cache_policy). [`CachePolicy::private`] by default.
+    pub fn cache_policy(mut self, policy: CachePolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Sets what caches may do with the states of one tenant.
+    pub fn tenant_cache_policy(mut self, tenant: impl Into<String>, policy: CachePolicy) -> Self {
+        self.policies.insert(tenant.into(), policy);
+        self
+    }
+
+    /// Sets how much memory rendered states may take, in bytes. 64 MiB by default. A rendered state
+    /// also keeps the state itself in memory.
+    pub fn rendered_bytes(mut self, bytes: u64) -> Self {
+        self.cache_bytes = bytes;
+        self
+    }
+
+    /// Sets the secret that signs the cursors of lists. By default it is random, so that a client
+    /// that follows a link must reach the same process. Set the same one in all processes.
+    pub fn cursor_secret(mut self, secret: [u8; 32]) -> Self {
+        self.cursor_secret = Some(secret);
+        self
+    }
+
+    /// Builds the service.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] unless exactly one of [`authenticator`](Self::authenticator) and
+    /// [`open_to_everybody`](Self::open_to_everybody) was called, or if the prefix is neither empty
+    /// nor a path without a slash at its end; [`ErrorKind::Unsupported`] if the operating system has
+    /// no random bits for a secret.
+    pub fn build(self) -> Result<Delivery, Error> {
+        let invalid = |message: &str| Error::new(ErrorKind::InvalidInput, NAME, message);
+        let gate = match (self.authenticator, self.is_open) {
+            (Some(authenticator), false) => {
+                Gate::Guarded(authenticator, Limiter::new(self.quota, self.failures, self.clock))
+            }
+            (None, true) => Gate::Open,
+            (None, false) => {
+                let message = "nobody may read: call authenticator() or open_to_everybody()";
+                return Err(invalid(message));
+            }
+            (Some(_), true) => {
+                let message = "call either authenticator() or open_to_everybody(), not both";
+                return Err(invalid(message));
+            }
+        };
+        let is_path = self.prefix.starts_with('/') && !self.prefix.ends_with('/');
+        let is_plain = self.prefix.bytes().all(|b| b.is_ascii_graphic() && !b"<>\"?#".contains(&b));
+        if !(self.prefix.is_empty() || is_path && is_plain) {
+            return Err(invalid("the prefix is no path: use one such as /api/v1"));
+        }
+        let mut secret = self.cursor_secret.unwrap_or_default();
+        if self.cursor_secret.is_none() {
+            getrandom::fill(&mut secret).map_err(|source| {
+                let message = "the operating system has no random bits";
+                Error::new(ErrorKind::Unsupported, NAME, message).with_source(source)
+            })?;
+        }
+        let rendered = Cache::builder()
+            .max_capacity(self.cache_bytes)
+            .weigher(|_, it: &Arc<super::representation::Representation>| {
+                u32::try_from(it.weight()).unwrap_or(u32::MAX)
+            })
+            .build();
+        Ok(Delivery::new(Served {
+            kinds: self.kinds,
+            prefix: self.prefix,
+            gate,
+            policy: self.policy,
+            policies: self.policies,
+            rendered,
+            cursors: CursorSeal(secret),
+        }))
+    }
+}
+
+impl fmt::Debug for DeliveryBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeliveryBuilder").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}

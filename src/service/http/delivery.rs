@@ -1,0 +1,160 @@
+//! [`Delivery`]: the service.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::header::ALLOW;
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use tower_service::Service;
+
+use super::body::DeliveryBody;
+use super::media::Media;
+use super::problem::HttpProblem;
+use super::read;
+use super::redirect::redirect;
+use super::route::Target;
+use super::served::Served;
+
+/// Serves the states of an application over HTTP. Clones share everything.
+///
+/// It is a [`Service`] over the types of the crate `http`. It never fails and is always ready.
+///
+/// ```
+/// # use serde::{Deserialize, Serialize};
+/// # use snapfold::{Aggregate, AggregateKey, MemoryEvents, MemoryStore, SnapshotEngine, Timestamp};
+/// # #[derive(Clone, Serialize, Deserialize)]
+/// # struct Account { cents: i64 }
+/// # impl Aggregate for Account {
+/// #     type Event = i64;
+/// #     const KIND: &'static str = "account";
+/// #     const SCHEMA_VERSION: u32 = 1;
+/// #     fn initial(_: &AggregateKey) -> Self { Account { cents: 0 } }
+/// #     fn apply(&mut self, cents: &i64) { self.cents += cents; }
+/// # }
+/// # #[cfg(feature = "postcard")]
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use snapfold::service::http::Delivery;
+/// use snapfold::manager::Kinds;
+/// use tower_service::Service;
+///
+/// # let (events, store) = (MemoryEvents::new(), MemoryStore::new());
+/// # events.append(&Account::key("alice")?, Timestamp::from_seconds(0), 250);
+/// let engine = SnapshotEngine::<Account>::builder(events, store).build()?;
+/// let mut delivery =
+///     Delivery::builder(Kinds::new().with(engine)?).open_to_everybody().build()?;
+///
+/// // A server does this: `Router::new().nest_service("/api/v1", delivery)` in axum.
+/// let request = http::Request::get("/projects/~/entities/account/alice").body(String::new())?;
+/// let response = delivery.call(request).await?;
+/// assert_eq!(response.status(), 200);
+/// assert!(response.headers().contains_key("etag"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+///
+/// # Resources
+/// Below the [prefix](super::DeliveryBuilder::prefix), `{p}` is the tenant, `{k}` the kind and `{i}` the id
+/// of an aggregate. A segment is the text itself if it consists of `A-Z a-z 0-9 . _ -` and is neither
+/// `.` nor `..`, and otherwise `~` followed by the URL-safe base64 of its bytes without padding. So the
+/// default tenant is `~`.
+///
+/// | path | what | status |
+/// |---|---|---|
+/// | `/projects/{p}/entities` | the aggregates that have snapshots: `filter[kind]`, `page[size]` (1 to 1,000, 100 by default), `page[after]` | 200 |
+/// | `/projects/{p}/entities/{k}/{i}` | the state now, or at `?version=` or `?at=` (RFC 3339); with `Accept-Datetime`, where the state at that time is | 200, 302, 304 |
+/// | `.../versions` | the versions and their times, oldest first | 200 |
+/// | `.../versions/{v}` | the state at a version | 200, 304 |
+/// | `.../versions/{v}/{digest}` | the same for ever, or 404 if it would be another today | 200, 304 |
+/// | `.../timemap` | the versions as `application/link-format` | 200 |
+/// | `.../diff?from=&to=` | the difference of two versions as a JSON Patch (RFC 6902) | 200 |
+/// | `.../snapshots` | the stored snapshots, newest first | 200 |
+///
+/// All of them answer GET and HEAD. States are plain JSON, or a document of JSON:API with
+/// `Accept: application/vnd.api+json`. Errors are problem details (RFC 9457), or JSON:API errors.
+///
+/// # Caching
+/// The bytes of a state are a function of the aggregate, the version, the state and the media type.
+/// The entity tag is a hash of them, so it is the same on every node and after every restart.
+/// Conditions are evaluated as RFC 9110 says. With the engine's
+/// [hot cache](crate::engine::EngineBuilder::cache), a state that did not change is neither encoded
+/// nor hashed again.
+#[derive(Clone)]
+pub struct Delivery(Arc<Served>);
+
+impl Delivery {
+    pub(super) fn new(served: Served) -> Self {
+        Self(Arc::new(served))
+    }
+
+    async fn answer(&self, request: &Parts) -> Response<DeliveryBody> {
+        let with_body = request.method != Method::HEAD;
+        let media = Media::accepted(&request.headers);
+        match self.try_answer(request, media).await {
+            Ok(response) => response,
+            Err(problem) => problem.into_response(media.unwrap_or(Media::Json), with_body),
+        }
+    }
+
+    async fn try_answer(
+        &self,
+        request: &Parts,
+        media: Option<Media>,
+    ) -> Result<Response<DeliveryBody>, HttpProblem> {
+        let path = request.uri.path();
+        let target = Target::resolve(path.strip_prefix(&self.0.prefix).unwrap_or(path))?;
+        let methods = target.route.methods;
+        if request.method == Method::OPTIONS {
+            let mut response = Response::new(DeliveryBody::default());
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+            return Ok(response);
+        }
+        if !target.route.allows(&request.method) {
+            return Err(HttpProblem::method(methods));
+        }
+        if let Some(moved) = &target.moved {
+            let query = request.uri.query().map_or_else(String::new, |query| format!("?{query}"));
+            return redirect(
+                StatusCode::MOVED_PERMANENTLY,
+                &format!("{}{moved}{query}", self.0.prefix),
+            );
+        }
+        let permit = self.0.gate.admit(request, target).await?;
+        let mut answer = match read::answer(&self.0, request, &permit, media).await {
+            Ok(response) => response,
+            Err(problem) => {
+                let with_body = request.method != Method::HEAD;
+                problem.into_response(media.unwrap_or(Media::Json), with_body)
+            }
+        };
+        permit.describe(answer.headers_mut());
+        Ok(answer)
+    }
+}
+
+impl<B: http_body::Body + Send + 'static> Service<Request<B>> for Delivery {
+    type Response = Response<DeliveryBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<DeliveryBody>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let delivery = self.clone();
+        let (parts, _) = request.into_parts();
+        Box::pin(async move { Ok(delivery.answer(&parts).await) })
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery").field("prefix", &self.0.prefix).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,172 @@
+//! [`StaticExport`].
+
+use std::io;
+use std::path::PathBuf;
+
+use sha2::{Digest as _, Sha256};
+
+use super::export_index::{ExportEntry, ExportIndex};
+use super::folder::Folder;
+use super::report::ExportReport;
+use crate::error::{Error, ErrorKind};
+use crate::key::AggregateKey;
+use crate::manager::{Kinds, Point, SnapshotAdmin};
+use crate::service::http::canonical;
+use crate::service::http::segment::{encode, hex};
+use crate::store::Cursor;
+
+const NAME: &str = "export states as files";
+/// The number of aggregates that are listed at once.
+const PAGE: usize = 256;
+
+/// Writes the states of some projects to a folder, one JSON file for each aggregate, for any web
+/// server or CDN to serve.
+///
+/// The files are `{project}/{kind}/{id}.json`, and each folder of a kind has an `index.json` that
+/// names its files with their versions and SHA-256. A file is the state as
+/// [`Delivery`](super::super::Delivery) serves it in plain JSON, so the same state has the same bytes.
+/// Only files whose state has changed are written, each under another name first and then renamed, so
+/// a reader never sees a part of one. Files of aggregates that have no snapshot any more are removed.
+///
+/// A project or kind stands in a path as in a URL of [`Delivery`](super::super::Delivery), and so does
+/// an id of lower-case letters. The name of any other id is `~` and its SHA-256, so that file systems
+/// that ignore case keep them apart: look it up in the index.
+///
+/// Everybody who reads the folder reads the states. A project that is not named is not exported, and
+/// its folder is left alone: serve it with a guarded [`Delivery`](super::super::Delivery).
+///
+/// ```
+/// # use serde::{Deserialize, Serialize};
+/// # use snapfold::{Aggregate, AggregateKey, MemoryEvents, MemoryStore, SnapshotEngine, Timestamp};
+/// # #[derive(Clone, Serialize, Deserialize)]
+/// # struct Account { cents: i64 }
+/// # impl Aggregate for Account {
+/// #     type Event = i64;
+/// #     const KIND: &'static str = "account";
+/// #     const SCHEMA_VERSION: u32 = 1;
+/// #     fn initial(_: &AggregateKey) -> Self { Account { cents: 0 } }
+/// #     fn apply(&mut self, cents: &i64) { self.cents += cents; }
+/// # }
+/// # #[cfg(feature = "postcard")]
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use snapfold::service::http::StaticExport;
+/// use snapfold::manager::Kinds;
+///
+/// # let (events, store) = (MemoryEvents::new(), MemoryStore::new());
+/// # let key = Account::key("alice")?.with_tenant("north")?;
+/// # events.append(&key, Timestamp::from_seconds(0), 250);
+/// # let engine = SnapshotEngine::<Account>::builder(events, store).build()?;
+/// # engine.create(&key).await?;
+/// # let directory = tempfile::tempdir()?;
+/// # let public = directory.path().join("public");
+/// let export = StaticExport::new(Kinds::new().with(engine)?, &public).project("north");
+/// let report = export.run().await?;
+/// assert_eq!(report.files, 1);
+/// let file = std::fs::read_to_string(public.join("north/account/alice.json"))?;
+/// assert_eq!(file, r#"{"cents":250}"#);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct StaticExport {
+    kinds: Kinds,
+    path: PathBuf,
+    projects: Vec<String>,
+}
+
+impl StaticExport {
+    /// Creates an export to this folder, which is created if it is missing.
+    pub fn new(kinds: Kinds, folder: impl Into<PathBuf>) -> Self {
+        Self { kinds, path: folder.into(), projects: Vec::new() }
+    }
+
+    /// Adds a project, which is a tenant. The empty string is the default tenant.
+    pub fn project(mut self, tenant: impl Into<String>) -> Self {
+        self.projects.push(tenant.into());
+        self
+    }
+
+    /// Writes the states now. Run it again after changes, one run at a time for a folder.
+    ///
+    /// The aggregates are those that have snapshots. Each state is from the time at which it is
+    /// loaded, and one is in memory at a time. Files are written on the thread of the caller.
+    ///
+    /// # Errors
+    /// - [`ErrorKind::InvalidInput`] if a folder of a kind has files of others. Nothing in it is
+    ///   changed.
+    /// - [`ErrorKind::Store`] if a file cannot be written.
+    /// - Those of a [load](crate::Loader). The files that were written before stay, and belong to the
+    ///   next run.
+    ///
+    /// # Cancellation
+    /// If the future is dropped, some files are new and others old. The next run completes them.
+    pub async fn run(&self) -> Result<ExportReport, Error> {
+        let mut report = ExportReport::default();
+        for tenant in &self.projects {
+            for admin in self.kinds.iter() {
+                self.kind(tenant, &**admin, &mut report).await?;
+            }
+        }
+        Ok(report)
+    }
+
+    async fn kind(
+        &self,
+        tenant: &str,
+        admin: &dyn SnapshotAdmin,
+        report: &mut ExportReport,
+    ) -> Result<(), Error> {
+        let path = self.path.join(encode(tenant)).join(encode(admin.kind()));
+        let folder = Folder::open(path).map_err(failed)?;
+        let mut index = ExportIndex::new(tenant, admin.kind());
+        let mut after: Option<Cursor> = None;
+        loop {
+            let page = admin.keys(tenant, after.as_ref(), PAGE).await?;
+            for key in &page.items {
+                self.file(&folder, &mut index, admin, key, report).await?;
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        report.removed += folder.finish(&index).map_err(failed)?;
+        Ok(())
+    }
+
+    async fn file(
+        &self,
+        folder: &Folder,
+        index: &mut ExportIndex,
+        admin: &dyn SnapshotAdmin,
+        key: &AggregateKey,
+        report: &mut ExportReport,
+    ) -> Result<(), Error> {
+        let view = admin.view(key, Point::Now).await?;
+        let mut content = Vec::new();
+        canonical::write(&view.state, &mut content);
+        let entry = ExportEntry {
+            id: key.id().to_owned(),
+            version: view.version,
+            as_of: view.as_of.map(|at| at.to_string()),
+            bytes: content.len() as u64,
+            sha256: hex(&Sha256::digest(&content)),
+        };
+        let name = Folder::name(key.id());
+        let is_written = folder.put(&name, &content, &entry).map_err(failed)?;
+        report.files += 1;
+        report.written += u64::from(is_written);
+        report.bytes = report.bytes.saturating_add(entry.bytes);
+        index.files.insert(name, entry);
+        Ok(())
+    }
+}
+
+fn failed(source: io::Error) -> Error {
+    let kind = match source.kind() {
+        io::ErrorKind::AlreadyExists => ErrorKind::InvalidInput,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::OutOfSpace,
+        _ => ErrorKind::Store,
+    };
+    Error::new(kind, NAME, source.to_string()).with_source(source)
+}

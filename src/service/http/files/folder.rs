@@ -1,0 +1,111 @@
+//! [`Folder`]: files that are replaced as a whole, and removed only if an index names them.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use super::export_index::{ExportEntry, ExportIndex};
+use crate::service::http::segment::{encode, hex};
+
+const INDEX: &str = "index.json";
+/// The longest file name that is not replaced by a hash. File systems allow 255 bytes.
+const MAX_NAME: usize = 200;
+
+/// The folder of one kind of a project.
+pub(super) struct Folder {
+    path: PathBuf,
+    /// What an earlier export wrote.
+    before: Option<ExportIndex>,
+}
+
+impl Folder {
+    /// Opens or creates a folder. One that has files, but no index of an export, is refused: it
+    /// belongs to somebody else.
+    pub(super) fn open(path: PathBuf) -> io::Result<Self> {
+        fs::create_dir_all(&path)?;
+        let before =
+            match fs::read(path.join(INDEX)) {
+                Ok(bytes) => Some(ExportIndex::parse(&bytes).ok_or_else(|| {
+                    refused(&path, "its index.json was not written by this export")
+                })?),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(error) => return Err(error),
+            };
+        // What a run leaves that is interrupted before its first index has the suffix as well.
+        let is_foreign =
+            |name: &Path| !name.extension().is_some_and(|it| it == "json" || it == "tmp");
+        if before.is_none() {
+            for entry in fs::read_dir(&path)? {
+                let entry = entry?;
+                if entry.file_type()?.is_file() && is_foreign(Path::new(&entry.file_name())) {
+                    return Err(refused(&path, "it has files of others"));
+                }
+            }
+        }
+        Ok(Self { path, before })
+    }
+
+    /// The name of the file of an aggregate.
+    pub(super) fn name(id: &str) -> String {
+        let segment = encode(id);
+        // Names are compared without case by some file systems, so only lower case stands as it is.
+        let is_plain = segment.len() <= MAX_NAME
+            && segment != "index"
+            && !segment.bytes().any(|byte| byte.is_ascii_uppercase() || byte == b'~');
+        if is_plain {
+            return format!("{segment}.json");
+        }
+        format!("~{}.json", hex(&Sha256::digest(id)))
+    }
+
+    /// Writes a file unless it has this content already. Returns whether it was written.
+    pub(super) fn put(&self, name: &str, content: &[u8], entry: &ExportEntry) -> io::Result<bool> {
+        let path = self.path.join(name);
+        let known = self.before.as_ref().and_then(|index| index.files.get(name));
+        let has_size = |bytes: u64| fs::metadata(&path).is_ok_and(|found| found.len() == bytes);
+        if known.is_some_and(|known| known.sha256 == entry.sha256 && has_size(known.bytes)) {
+            return Ok(false);
+        }
+        self.replace(name, content)?;
+        Ok(true)
+    }
+
+    /// Writes the index, and removes the files that only the earlier one names. Returns how many.
+    pub(super) fn finish(self, index: &ExportIndex) -> io::Result<u64> {
+        if self.before.as_ref() != Some(index) {
+            self.replace(INDEX, &index.to_bytes())?;
+        }
+        let mut removed = 0;
+        for name in self.before.iter().flat_map(|before| before.files.keys()) {
+            // A name that this code would not have written is left alone, such as one of another
+            // folder.
+            let is_json = Path::new(name).extension().is_some_and(|extension| extension == "json");
+            let is_own = is_json && !name.contains(['/', '\\']);
+            if is_own && !index.files.contains_key(name) {
+                match fs::remove_file(self.path.join(name)) {
+                    Ok(()) => removed += 1,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Replaces a file as a whole: whoever reads it sees the old content or the new one.
+    fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let written = self.path.join(format!("{name}.tmp"));
+        let mut file = fs::File::create(&written)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        drop(file);
+        fs::rename(&written, self.path.join(name))
+    }
+}
+
+fn refused(path: &Path, why: &str) -> io::Error {
+    let message = format!("the folder {} is not used: {why}", path.display());
+    io::Error::new(io::ErrorKind::AlreadyExists, message)
+}

@@ -1,0 +1,82 @@
+//! [`Gate`] and [`Permit`]: no resource is read without the one that only the other makes.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::request::Parts;
+
+use super::authenticator::Authenticator;
+use super::limiter::{Counted, Limiter};
+use super::permission::Permission;
+use super::principal::Principal;
+use crate::key::AggregateKey;
+use crate::service::http::problem::HttpProblem;
+use crate::service::http::route::Target;
+
+/// Decides about every request before its resource is touched.
+#[derive(Clone, Debug)]
+pub(crate) enum Gate {
+    /// Everybody may read everything.
+    Open,
+    Guarded(Arc<dyn Authenticator>, Limiter),
+}
+
+/// Proof that a request was admitted: to the tenant, the kind and the permission of its target.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    target: Target,
+    principal: Option<Principal>,
+    counted: Counted,
+}
+
+impl Gate {
+    /// Admits a request, or says why not. Whether the resource, its kind or its project exists plays
+    /// no part.
+    pub(crate) async fn admit(
+        &self,
+        request: &Parts,
+        target: Target,
+    ) -> Result<Permit, HttpProblem> {
+        let Self::Guarded(authenticator, limiter) = self else {
+            return Ok(Permit { target, principal: None, counted: Counted::Free });
+        };
+        let Ok(principal) = authenticator.authenticate(request).await else {
+            // Who guesses is slowed down. Nobody else is: valid credentials are not counted here.
+            return Err(match limiter.count_failure() {
+                Counted::Exceeded { wait, .. } => HttpProblem::too_many(wait),
+                _ => HttpProblem::unauthorized(),
+            });
+        };
+        let counted = limiter.count(&principal.name, principal.quota);
+        if let Counted::Exceeded { wait, .. } = counted {
+            let mut problem = HttpProblem::too_many(wait);
+            counted.describe(problem.headers());
+            return Err(problem);
+        }
+        let kind = target.kind(request);
+        if !principal.may(target.route.permission, &target.tenant, kind.as_deref()) {
+            return Err(HttpProblem::forbidden());
+        }
+        Ok(Permit { target, principal: Some(principal), counted })
+    }
+}
+
+impl Permit {
+    pub(crate) const fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Adds what is left of the quota to the headers of an answer.
+    pub(crate) fn describe(&self, headers: &mut HeaderMap) {
+        self.counted.describe(headers);
+    }
+
+    /// Whether the principal may also do this, with the same target.
+    pub(crate) fn may(&self, permission: Permission) -> bool {
+        let kind = self.target.key.as_ref().map(AggregateKey::kind);
+        match &self.principal {
+            None => permission == Permission::Read,
+            Some(principal) => principal.may(permission, &self.target.tenant, kind),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! [`Principal`] and [`Scope`].
+
+use super::permission::Permission;
+use super::quota::RequestQuota;
+
+/// Who sends a request, and what it may do. Made by an [`Authenticator`](super::Authenticator).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Principal {
+    /// A name for logs and the audit trail. Never a secret.
+    pub name: String,
+    /// What it may do: whatever one of these scopes allows.
+    pub scopes: Vec<Scope>,
+    /// How many requests it may send; `None` for the quota of the delivery.
+    pub quota: Option<RequestQuota>,
+}
+
+/// What may be done to some kinds of some tenants.
+///
+/// ```
+/// use snapfold::service::http::{Permission, Scope};
+///
+/// // Read accounts of two tenants.
+/// let scope = Scope::new([Permission::Read]).tenants(["north", "south"]).kinds(["account"]);
+/// assert!(scope.allows(Permission::Read, "north", Some("account")));
+/// assert!(!scope.allows(Permission::Read, "north", Some("order")));
+/// // Not everything that a list over all kinds would show.
+/// assert!(!scope.allows(Permission::Read, "north", None));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    permissions: Vec<Permission>,
+    /// `None` allows all.
+    tenants: Option<Vec<String>>,
+    kinds: Option<Vec<String>>,
+}
+
+impl Principal {
+    /// Creates a principal.
+    pub fn new(name: impl Into<String>, scopes: impl IntoIterator<Item = Scope>) -> Self {
+        Self { name: name.into(), scopes: scopes.into_iter().collect(), quota: None }
+    }
+
+    /// Sets how many requests it may send.
+    pub fn quota(mut self, quota: RequestQuota) -> Self {
+        self.quota = Some(quota);
+        self
+    }
+
+    /// Returns whether one of the scopes [allows](Scope::allows) this.
+    pub fn may(&self, permission: Permission, tenant: &str, kind: Option<&str>) -> bool {
+        self.scopes.iter().any(|scope| scope.allows(permission, tenant, kind))
+    }
+}
+
+impl Scope {
+    /// Gives these permissions in the default tenant, for all kinds.
+    pub fn new(permissions: impl IntoIterator<Item = Permission>) -> Self {
+        let permissions = permissions.into_iter().collect();
+        Self { permissions, tenants: Some(vec![String::new()]), kinds: None }
+    }
+
+    /// Allows these tenants and no others. The empty string is the default tenant.
+    pub fn tenants<T: Into<String>>(mut self, tenants: impl IntoIterator<Item = T>) -> Self {
+        self.tenants = Some(tenants.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Allows all tenants, also those that do not exist yet.
+    pub fn all_tenants(mut self) -> Self {
+        self.tenants = None;
+        self
+    }
+
+    /// Allows these kinds and no others.
+    pub fn kinds<T: Into<String>>(mut self, kinds: impl IntoIterator<Item = T>) -> Self {
+        self.kinds = Some(kinds.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Returns whether this is allowed. Without a kind, the request concerns all kinds of the tenant,
+    /// and the scope must allow all.
+    pub fn allows(&self, permission: Permission, tenant: &str, kind: Option<&str>) -> bool {
+        let has = |list: &Option<Vec<String>>, sought: Option<&str>| match (list, sought) {
+            (None, _) => true,
+            (Some(list), Some(sought)) => list.iter().any(|one| one == sought),
+            (Some(_), None) => false,
+        };
+        self.permissions.contains(&permission)
+            && has(&self.tenants, Some(tenant))
+            && has(&self.kinds, kind)
+    }
+}

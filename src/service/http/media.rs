@@ -1,0 +1,202 @@
+//! [`Media`] and [`Coding`]: which representation a client accepts (RFC 9110, section 12.5).
+
+use http::HeaderMap;
+use http::header::{ACCEPT, ACCEPT_ENCODING};
+
+/// The media types of states and lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Media {
+    /// The bare state.
+    Json,
+    /// A document of JSON:API 1.1.
+    JsonApi,
+}
+
+/// The content codings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Coding {
+    Identity,
+    Gzip,
+}
+
+impl Media {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::JsonApi => "application/vnd.api+json",
+        }
+    }
+
+    /// The best media type for an `Accept` header; `None` if none is acceptable. Without a header,
+    /// or with `*/*`, it is plain JSON.
+    pub(super) fn accepted(headers: &HeaderMap) -> Option<Self> {
+        let mut has_any = false;
+        let mut best: Option<(u16, Self)> = None;
+        for media in [Self::Json, Self::JsonApi] {
+            let mut quality: Option<(u8, u16)> = None;
+            for range in preferences(headers, &ACCEPT) {
+                has_any = true;
+                if let Some(found) = range.specificity(media) {
+                    quality = quality.max(Some((found, range.quality)));
+                }
+            }
+            let quality = quality.map_or(0, |(_, quality)| quality);
+            if quality > best.map_or(0, |(quality, _)| quality) {
+                best = Some((quality, media));
+            }
+        }
+        if has_any { best.map(|(_, media)| media) } else { Some(Self::Json) }
+    }
+}
+
+impl Coding {
+    pub(super) const COUNT: usize = 2;
+
+    /// The coding for an `Accept-Encoding` header: gzip if it is not worse than none.
+    pub(super) fn accepted(headers: &HeaderMap) -> Self {
+        let (mut gzip, mut identity, mut any) = (None, None, None);
+        for item in preferences(headers, &ACCEPT_ENCODING) {
+            let place = if item.is("gzip") || item.is("x-gzip") {
+                &mut gzip
+            } else if item.is("identity") {
+                &mut identity
+            } else if item.is("*") {
+                &mut any
+            } else {
+                continue;
+            };
+            *place = (*place).max(Some(item.quality));
+        }
+        let gzip = gzip.or(any).unwrap_or(0);
+        // Identity is acceptable unless it is excluded, but what is asked for is preferred.
+        if gzip > 0 && gzip >= identity.unwrap_or(0) { Self::Gzip } else { Self::Identity }
+    }
+}
+
+/// An item of a list with qualities: `text/html;level=1;q=0.5`.
+struct Preference<'a> {
+    name: &'a str,
+    /// Whether it has parameters other than the quality.
+    has_parameters: bool,
+    /// In thousandths. 0 is not acceptable.
+    quality: u16,
+}
+
+impl Preference<'_> {
+    fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+
+    /// How closely the range fits a media type, which has no parameters.
+    fn specificity(&self, media: Media) -> Option<u8> {
+        if self.is(media.name()) {
+            // JSON:API: `ext` and `profile` would have to be applied. None is known here.
+            (!self.has_parameters || media == Media::Json).then_some(3)
+        } else if self.is("application/*") {
+            Some(2)
+        } else {
+            self.is("*/*").then_some(1)
+        }
+    }
+}
+
+fn preferences<'a>(
+    headers: &'a HeaderMap,
+    name: &http::HeaderName,
+) -> impl Iterator<Item = Preference<'a>> + use<'a> {
+    let texts = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    texts.flat_map(|text| text.split(',')).map(str::trim).filter(|text| !text.is_empty()).map(
+        |text| {
+            let mut parts = text.split(';').map(str::trim);
+            let name = parts.next().unwrap_or_default();
+            let mut item = Preference { name, has_parameters: false, quality: 1_000 };
+            for parameter in parts.filter(|parameter| !parameter.is_empty()) {
+                match parameter.split_once('=') {
+                    Some((name, value)) if name.trim().eq_ignore_ascii_case("q") => {
+                        item.quality = quality(value.trim());
+                    }
+                    _ => item.has_parameters = true,
+                }
+            }
+            item
+        },
+    )
+}
+
+/// A quality in thousandths. What is none counts as 0, so that it is never preferred.
+fn quality(text: &str) -> u16 {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    if part.len() > 3 || !part.bytes().all(|byte| byte.is_ascii_digit()) {
+        return 0;
+    }
+    let thousandths = format!("{part:0<3}").parse().unwrap_or(0);
+    match (whole, thousandths) {
+        ("0", thousandths) => thousandths,
+        ("1", 0) => 1_000,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn media(accept: &str) -> Option<Media> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_str(accept).unwrap());
+        Media::accepted(&headers)
+    }
+
+    fn coding(accept: &str) -> Coding {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_str(accept).unwrap());
+        Coding::accepted(&headers)
+    }
+
+    #[test]
+    fn the_best_media_type_wins() {
+        assert_eq!(Media::accepted(&HeaderMap::new()), Some(Media::Json));
+        for (accept, expected) in [
+            ("*/*", Some(Media::Json)),
+            ("application/json", Some(Media::Json)),
+            ("application/vnd.api+json", Some(Media::JsonApi)),
+            ("Application/VND.api+JSON", Some(Media::JsonApi)),
+            ("application/json;q=0.5, application/vnd.api+json", Some(Media::JsonApi)),
+            ("application/json;q=0, */*", Some(Media::JsonApi)),
+            ("application/*;q=0.1, application/json;q=0.05", Some(Media::JsonApi)),
+            ("text/html, */*;q=0.1", Some(Media::Json)),
+            ("application/json; charset=utf-8", Some(Media::Json)),
+            ("application/vnd.api+json; ext=\"x\"", None),
+            ("application/vnd.api+json; ext=\"x\", application/vnd.api+json", Some(Media::JsonApi)),
+            ("text/html", None),
+            ("*/*;q=0", None),
+            ("*/*;q=2", None),
+            ("*/*;q=0.0001", None),
+            (", ,", Some(Media::Json)),
+        ] {
+            assert_eq!(media(accept), expected, "{accept}");
+        }
+    }
+
+    #[test]
+    fn gzip_is_used_where_it_is_wanted() {
+        assert_eq!(Coding::accepted(&HeaderMap::new()), Coding::Identity);
+        for (accept, expected) in [
+            ("gzip", Coding::Gzip),
+            ("x-gzip", Coding::Gzip),
+            ("GZIP;q=0.5", Coding::Gzip),
+            ("*", Coding::Gzip),
+            ("br, *;q=0.1", Coding::Gzip),
+            ("gzip;q=0", Coding::Identity),
+            ("gzip;q=0, *", Coding::Identity),
+            ("gzip;q=0.5, identity", Coding::Identity),
+            ("identity;q=0.5, gzip;q=0.5", Coding::Gzip),
+            ("br", Coding::Identity),
+            ("", Coding::Identity),
+        ] {
+            assert_eq!(coding(accept), expected, "{accept}");
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! States over HTTP: a service that an application mounts into its own server.
+//!
+//! [`Delivery`] serves the states of an application's [`Kinds`](crate::manager::Kinds): now, at a
+//! version or at a time, with exact caching and with time travel by RFC 7089. It is a
+//! [`tower_service::Service`], so that axum (`nest_service`), hyper and tonic mount it. TLS, timeouts,
+//! CORS and logs are the layers of the application.
+
+mod body;
+mod builder;
+mod cache_policy;
+mod canonical;
+mod condition;
+mod cursor;
+mod delivery;
+mod files;
+mod guard;
+mod links;
+mod media;
+mod problem;
+mod query;
+mod read;
+mod redirect;
+mod representation;
+mod route;
+mod segment;
+mod served;
+mod state_document;
+#[cfg(all(test, feature = "memory", feature = "postcard"))]
+mod tests;
+
+pub use body::DeliveryBody;
+pub use builder::DeliveryBuilder;
+pub use cache_policy::CachePolicy;
+pub use delivery::Delivery;
+pub use files::{ExportReport, StaticExport};
+pub use guard::{
+    ApiKey, ApiKeys, Authenticator, Permission, Principal, RequestQuota, Scope, Unauthorized,
+};

@@ -1,0 +1,178 @@
+//! [`HttpProblem`]: an error as the client sees it (RFC 9457, or a JSON:API error).
+
+use std::time::Duration;
+
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use serde_json::{Map, Value, json};
+
+use super::body::DeliveryBody;
+use super::guard::whole_seconds;
+use super::media::Media;
+use crate::error::{Error, ErrorKind, Retry};
+
+/// An error as the client sees it.
+#[derive(Clone, Debug)]
+pub(super) struct HttpProblem {
+    pub(super) status: StatusCode,
+    /// Stable: the end of the problem's `type`.
+    code: &'static str,
+    title: &'static str,
+    detail: String,
+    /// The parameter of the query that is wrong.
+    parameter: Option<String>,
+    headers: Box<HeaderMap>,
+}
+
+impl HttpProblem {
+    pub(super) fn new(status: StatusCode, code: &'static str, title: &'static str) -> Self {
+        let (detail, headers) = (String::new(), Box::default());
+        Self { status, code, title, detail, parameter: None, headers }
+    }
+
+    pub(super) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid-request", "The request is invalid")
+            .detail(detail)
+    }
+
+    /// A parameter of the query is wrong.
+    pub(super) fn parameter(name: &str, detail: impl Into<String>) -> Self {
+        let mut problem = Self::bad_request(detail);
+        problem.parameter = Some(name.to_owned());
+        problem
+    }
+
+    pub(super) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such resource").detail(detail)
+    }
+
+    pub(super) fn method(allowed: &'static str) -> Self {
+        let title = "The resource does not have this method";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", title)
+            .detail(format!("use one of {allowed}"))
+            .header(ALLOW, HeaderValue::from_static(allowed))
+    }
+
+    pub(super) fn not_acceptable() -> Self {
+        let title = "No acceptable representation exists";
+        Self::new(StatusCode::NOT_ACCEPTABLE, "not-acceptable", title)
+            .detail("accept application/json or application/vnd.api+json without parameters")
+    }
+
+    /// It is not known who asks.
+    pub(super) fn unauthorized() -> Self {
+        let title = "The request needs valid credentials";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", title)
+            .header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+    }
+
+    /// Who asks may not do this. The same whether or not the resource exists.
+    pub(super) fn forbidden() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "These credentials do not allow this")
+    }
+
+    /// The quota is used up.
+    pub(super) fn too_many(wait: Duration) -> Self {
+        let seconds = whole_seconds(wait).max(1);
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "The quota is used up")
+            .detail(format!("send the next request in {seconds} s"))
+            .header(RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    /// The headers of the answer.
+    pub(super) fn headers(&mut self) -> &mut HeaderMap {
+        &mut self.headers
+    }
+
+    pub(super) fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = detail.into();
+        self
+    }
+
+    fn header(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// The answer, in the form of `media`.
+    pub(super) fn into_response(self, media: Media, with_body: bool) -> Response<DeliveryBody> {
+        let Self { status, code, title, detail, parameter, headers } = self;
+        let kind = format!("/problems/{code}");
+        let mut members = Map::new();
+        let mut put = |name: &str, value: Value| members.insert(name.to_owned(), value);
+        let is_document = media == Media::JsonApi;
+        if is_document {
+            put("status", status.as_str().into());
+            put("code", code.into());
+            put("links", json!({ "type": kind }));
+        } else {
+            put("type", kind.into());
+            put("status", status.as_u16().into());
+        }
+        put("title", title.into());
+        if !detail.is_empty() {
+            put("detail", detail.into());
+        }
+        match parameter {
+            Some(name) if is_document => put("source", json!({ "parameter": name })),
+            Some(name) => put("parameter", name.into()),
+            None => None,
+        };
+        let (media_type, document) = if is_document {
+            (Media::JsonApi.name(), json!({ "errors": [members] }))
+        } else {
+            ("application/problem+json", members.into())
+        };
+        let text = document.to_string();
+        let mut response = Response::new(DeliveryBody::of(text.into(), with_body));
+        *response.status_mut() = status;
+        *response.headers_mut() = *headers;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}
+
+/// The one table from kinds of errors to statuses. Only what the request itself caused is explained
+/// to the client; the application sees the rest through its observer.
+impl From<Error> for HttpProblem {
+    fn from(error: Error) -> Self {
+        let new = Self::new;
+        match error.kind() {
+            ErrorKind::BeyondHead => {
+                new(StatusCode::NOT_FOUND, "beyond-head", "The version does not exist yet")
+            }
+            ErrorKind::InvalidInput => Self::bad_request(error.to_string()),
+            ErrorKind::Conflict => {
+                new(StatusCode::CONFLICT, "conflict", "What is stored does not allow this")
+                    .detail(error.to_string())
+            }
+            ErrorKind::Unrecoverable => {
+                let title = "The beginning of the history is gone";
+                new(StatusCode::GONE, "history-gone", title)
+            }
+            ErrorKind::OutOfSpace => {
+                new(StatusCode::INSUFFICIENT_STORAGE, "out-of-space", "There is no space left")
+            }
+            ErrorKind::Unsupported | ErrorKind::FeatureDisabled | ErrorKind::UnsuitableCodec => {
+                let title = "This server does not support that";
+                new(StatusCode::NOT_IMPLEMENTED, "unsupported", title)
+            }
+            ErrorKind::Timeout => {
+                new(StatusCode::GATEWAY_TIMEOUT, "timeout", "A source of the state did not answer")
+            }
+            ErrorKind::Store | ErrorKind::EventSource | ErrorKind::Locked
+                if error.retry() != Retry::Never || error.kind() == ErrorKind::Locked =>
+            {
+                let title = "A source of the state is not available";
+                new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title)
+                    .header(RETRY_AFTER, HeaderValue::from_static("1"))
+            }
+            _ => {
+                let title = "The server failed";
+                new(StatusCode::INTERNAL_SERVER_ERROR, "internal", title)
+            }
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The state of an aggregate: now, at a version, at a time, and for ever.
+
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use http::header::{LINK, VARY};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+
+use super::Admitted;
+use crate::key::AggregateKey;
+use crate::manager::{OpaqueState, Point, Provenance, SnapshotAdmin};
+use crate::service::http::body::DeliveryBody;
+use crate::service::http::cache_policy::Freshness;
+use crate::service::http::guard::Permission;
+use crate::service::http::problem::HttpProblem;
+use crate::service::http::redirect::redirect;
+use crate::service::http::representation::Representation;
+use crate::timestamp::Timestamp;
+
+const ACCEPT_DATETIME: HeaderName = HeaderName::from_static("accept-datetime");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+impl Admitted<'_> {
+    /// The state now, or the point that the query or `Accept-Datetime` asks for.
+    pub(super) async fn entity(&self) -> Result<Response<DeliveryBody>, HttpProblem> {
+        let (key, admin) = self.aggregate()?;
+        let version = self.query.parsed("version", "a number")?;
+        let at = self.query.parsed("at", "a time such as 2026-11-21T09:30:00Z")?;
+        let point = match (version, at) {
+            (Some(_), Some(_)) => {
+                return Err(HttpProblem::parameter("at", "use either at or version"));
+            }
+            (Some(version), None) => Point::Version(version),
+            (None, Some(time)) => Point::Time(time),
+            (None, None) => {
+                if let Some(date) = self.request.headers.get(ACCEPT_DATETIME) {
+                    return self.time_gate(key, &**admin, date).await;
+                }
+                return self.now(key, &**admin).await;
+            }
+        };
+        let state = recorded(admin.load_opaque(key, point).await?)?;
+        // Commits do not change the state at a version, but those that are recorded late change the
+        // state at a time.
+        let freshness = if version.is_some() { Freshness::Version } else { Freshness::Now };
+        self.render(state, freshness)
+    }
+
+    /// The state at the version of the path.
+    pub(super) async fn version(&self) -> Result<Response<DeliveryBody>, HttpProblem> {
+        self.render(self.at_target().await?, Freshness::Version)
+    }
+
+    /// The state at the version of the path, if it has the digest of the path.
+    pub(super) async fn immutable(&self) -> Result<Response<DeliveryBody>, HttpProblem> {
+        let target = self.permit.target();
+        let state = self.at_target().await?;
+        let provenance = state.provenance.clone();
+        // The digest names the media type as well.
+        let rendered = self.rendered(state, Freshness::Immutable)?;
+        if rendered.digest() != target.digest {
+            let detail = "the state at this version has another digest today, or in this media \
+                          type: ask for the version without a digest";
+            return Err(HttpProblem::not_found(detail));
+        }
+        self.answered(&provenance, &rendered)
+    }
+
+    async fn at_target(&self) -> Result<OpaqueState, HttpProblem> {
+        let (key, admin) = self.aggregate()?;
+        recorded(admin.load_opaque(key, Point::Version(self.permit.target().version)).await?)
+    }
+
+    async fn now(
+        &self,
+        key: &AggregateKey,
+        admin: &dyn SnapshotAdmin,
+    ) -> Result<Response<DeliveryBody>, HttpProblem> {
+        let state = recorded(admin.load_opaque(key, Point::Now).await?)?;
+        let provenance = state.provenance.clone();
+        let cached = (key.clone(), self.media);
+        let rendered = match self.served.rendered.get(&cached) {
+            Some(rendered) if rendered.state.is_same(&state) => rendered,
+            _ => {
+                let rendered = Arc::new(self.rendered(state, Freshness::Now)?);
+                self.served.rendered.insert(cached, Arc::clone(&rendered));
+                rendered
+            }
+        };
+        self.answered(&provenance, &rendered)
+    }
+
+    /// Sends the client to the state at a date (RFC 7089, pattern 1.1).
+    async fn time_gate(
+        &self,
+        key: &AggregateKey,
+        admin: &dyn SnapshotAdmin,
+        date: &HeaderValue,
+    ) -> Result<Response<DeliveryBody>, HttpProblem> {
+        let invalid = || HttpProblem::bad_request("Accept-Datetime is no date of RFC 1123");
+        let text = date.to_str().map_err(|_| invalid())?;
+        let second = httpdate::parse_http_date(text).map_err(|_| invalid())?;
+        let second = second.duration_since(UNIX_EPOCH).map_err(|_| invalid())?;
+        let second = i64::try_from(second.as_secs()).map_err(|_| invalid())?;
+        // A date names a whole second, so the last state of that second is meant: the date of a
+        // state leads back to it or to a later one with the same date.
+        let end = Timestamp::from_seconds(second)
+            .saturating_add(Duration::from_secs(1))
+            .saturating_sub(Duration::from_micros(1));
+        let found = admin.load_opaque(key, Point::Time(end)).await?;
+        // Before the first state there is none, and the first one is the closest.
+        let version = found.version.max(1);
+        if found.version == 0 {
+            recorded(admin.load_opaque(key, Point::Now).await?)?;
+        }
+        let links = self.served.links(key);
+        let mut response = redirect(StatusCode::FOUND, &links.version(version))?;
+        let headers = response.headers_mut();
+        let is_public = self.served.policy(key.tenant()).is_public();
+        let vary = if is_public { "accept-datetime" } else { "accept-datetime, authorization" };
+        headers.insert(VARY, HeaderValue::from_static(vary));
+        if let Ok(link) = HeaderValue::from_str(&links.of_entity()) {
+            headers.insert(LINK, link);
+        }
+        Ok(response)
+    }
+
+    fn render(
+        &self,
+        state: OpaqueState,
+        freshness: Freshness,
+    ) -> Result<Response<DeliveryBody>, HttpProblem> {
+        let provenance = state.provenance.clone();
+        let rendered = self.rendered(state, freshness)?;
+        self.answered(&provenance, &rendered)
+    }
+
+    fn rendered(
+        &self,
+        state: OpaqueState,
+        freshness: Freshness,
+    ) -> Result<Representation, HttpProblem> {
+        let links = self.served.links(&state.key);
+        let policy = self.served.policy(state.key.tenant());
+        Ok(Representation::render(state, self.media, freshness, &links, policy)?)
+    }
+
+    fn answered(
+        &self,
+        provenance: &Provenance,
+        rendered: &Representation,
+    ) -> Result<Response<DeliveryBody>, HttpProblem> {
+        let response = rendered.answer(&self.request.method, &self.request.headers)?;
+        Ok(self.with_timing(provenance, response))
+    }
+
+    /// Adds how the state was loaded, for those who may see it.
+    fn with_timing(
+        &self,
+        provenance: &Provenance,
+        mut response: Response<DeliveryBody>,
+    ) -> Response<DeliveryBody> {
+        if !self.permit.may(Permission::Diagnose) {
+            return response;
+        }
+        let timings = provenance.timings;
+        let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
+        let text = format!(
+            "fetch;dur={:.3}, decode;dur={:.3}, fold;dur={:.3};desc=\"{} events\"",
+            ms(timings.fetch),
+            ms(timings.decode),
+            ms(timings.fold),
+            provenance.events_replayed
+        );
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            response.headers_mut().insert(SERVER_TIMING, value);
+        }
+        response
+    }
+}
+
+/// Refuses the empty state, which no event has made.
+fn recorded(state: OpaqueState) -> Result<OpaqueState, HttpProblem> {
+    if state.version == 0 {
+        return Err(HttpProblem::not_found("no event was recorded by then"));
+    }
+    Ok(state)
+}

@@ -1,0 +1,132 @@
+//! What each resource answers to a GET.
+
+mod diff;
+mod entities;
+mod entity;
+mod snapshots;
+mod time_map;
+mod versions;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use headers::ETag;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, VARY};
+use http::request::Parts;
+use http::{HeaderValue, Method, Response, StatusCode};
+use sha2::{Digest as _, Sha256};
+
+use super::body::DeliveryBody;
+use super::cache_policy::Freshness;
+use super::condition::{Outcome, evaluate};
+
+use super::guard::Permit;
+use super::media::Media;
+use super::problem::HttpProblem;
+use super::query::Parameters;
+use super::route::Resource;
+use super::segment::hex;
+use super::served::Served;
+use crate::key::AggregateKey;
+use crate::manager::SnapshotAdmin;
+
+/// A request that was admitted.
+pub(super) struct Admitted<'a> {
+    served: &'a Served,
+    request: &'a Parts,
+    permit: &'a Permit,
+    media: Media,
+    query: Parameters<'a>,
+}
+
+/// Answers a request that was admitted.
+pub(super) async fn answer(
+    served: &Served,
+    request: &Parts,
+    permit: &Permit,
+    media: Option<Media>,
+) -> Result<Response<DeliveryBody>, HttpProblem> {
+    let route = permit.target().route;
+    let query = Parameters::read(request.uri.query(), route.query)?;
+    let has_one_media = matches!(route.resource, Resource::TimeMap | Resource::Diff);
+    let media = match media {
+        Some(media) => media,
+        None if has_one_media => Media::Json,
+        None => return Err(HttpProblem::not_acceptable()),
+    };
+    let reading = Admitted { served, request, permit, media, query };
+    match route.resource {
+        Resource::Entities => reading.entities().await,
+        Resource::Entity => reading.entity().await,
+        Resource::Versions => reading.versions().await,
+        Resource::Version => reading.version().await,
+        Resource::Immutable => reading.immutable().await,
+        Resource::TimeMap => reading.time_map().await,
+        Resource::Diff => reading.diff().await,
+        Resource::Snapshots => reading.snapshots().await,
+    }
+}
+
+impl Admitted<'_> {
+    /// The aggregate of the target, and the engine of its kind.
+    fn aggregate(&self) -> Result<(&AggregateKey, &Arc<dyn SnapshotAdmin>), HttpProblem> {
+        let none = || HttpProblem::not_found("the path names no aggregate");
+        let key = self.permit.target().key.as_ref().ok_or_else(none)?;
+        Ok((key, self.served.admin(key)?))
+    }
+
+    /// How many items a page has, and where it begins.
+    fn page(&self, list: &str) -> Result<(usize, Option<Vec<u8>>), HttpProblem> {
+        let form = "a number from 1 to 1000";
+        let size = self.query.parsed("page[size]", form)?.unwrap_or(100);
+        if !(1..=1_000).contains(&size) {
+            return Err(HttpProblem::parameter("page[size]", format!("use {form}")));
+        }
+        let after = self.query.text("page[after]");
+        let after = after.map(|text| self.served.cursors.open(list, text)).transpose()?;
+        Ok((size, after))
+    }
+
+    /// Answers with bytes that are not a state, such as a list.
+    fn other(
+        &self,
+        media_type: &'static str,
+        body: Vec<u8>,
+    ) -> Result<Response<DeliveryBody>, HttpProblem> {
+        let hash: [u8; 32] = Sha256::digest(&body).into();
+        let (short, _) = hash.split_at(16);
+        let tag = format!("\"{}\"", hex(short));
+        let policy = self.served.policy(&self.permit.target().tenant);
+        let etag: Option<ETag> = tag.parse().ok();
+        let with_body = self.request.method != Method::HEAD;
+        let mut response = match evaluate(&self.request.headers, etag.as_ref(), None) {
+            Outcome::Proceed => {
+                let mut response = Response::new(DeliveryBody::of(Bytes::from(body), with_body));
+                let media_type = HeaderValue::from_static(media_type);
+                response.headers_mut().insert(CONTENT_TYPE, media_type);
+                response
+            }
+            Outcome::NotModified => {
+                let mut response = Response::new(DeliveryBody::default());
+                *response.status_mut() = StatusCode::NOT_MODIFIED;
+                response
+            }
+            Outcome::Failed => {
+                let title = "The resource is not the expected one";
+                return Err(HttpProblem::new(
+                    StatusCode::PRECONDITION_FAILED,
+                    "precondition-failed",
+                    title,
+                ));
+            }
+        };
+        let headers = response.headers_mut();
+        if let Ok(tag) = HeaderValue::from_str(&tag) {
+            headers.insert(ETAG, tag);
+        }
+        headers.insert(CACHE_CONTROL, policy.value(Freshness::Now));
+        let vary = if policy.is_public() { "accept" } else { "accept, authorization" };
+        headers.insert(VARY, HeaderValue::from_static(vary));
+        Ok(response)
+    }
+}

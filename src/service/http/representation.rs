@@ -1,0 +1,189 @@
+//! [`Representation`]: a state in one media type, with its hash and its prepared headers.
+
+use std::io::Write as _;
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use headers::ETag;
+use http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LOCATION, CONTENT_TYPE, ETAG, LAST_MODIFIED, LINK,
+    VARY,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use sha2::{Digest as _, Sha256};
+
+use super::body::DeliveryBody;
+use super::cache_policy::{CachePolicy, Freshness};
+use super::condition::{Outcome, evaluate};
+use super::links::Links;
+use super::media::{Coding, Media};
+use super::problem::HttpProblem;
+use super::state_document;
+use crate::error::Error;
+use crate::manager::OpaqueState;
+use crate::timestamp::Timestamp;
+
+const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
+const MEMENTO_DATETIME: HeaderName = HeaderName::from_static("memento-datetime");
+/// Shorter bodies are not compressed.
+const MIN_COMPRESSED: usize = 512;
+
+/// A state in one media type at one kind of URL. Its bytes are a function of the aggregate, the
+/// version, the state and the media type alone.
+pub(super) struct Representation {
+    pub(super) state: OpaqueState,
+    body: Bytes,
+    hash: [u8; 32],
+    last_modified: Option<SystemTime>,
+    /// The headers that do not depend on the coding.
+    headers: HeaderMap,
+    coded: [OnceLock<CodedBody>; Coding::COUNT],
+}
+
+/// A representation with a content coding.
+struct CodedBody {
+    body: Bytes,
+    /// Always set.
+    etag: Option<ETag>,
+    headers: HeaderMap,
+    not_modified: HeaderMap,
+}
+
+impl Representation {
+    /// Renders a state.
+    pub(super) fn render(
+        state: OpaqueState,
+        media: Media,
+        freshness: Freshness,
+        links: &Links,
+        policy: &CachePolicy,
+    ) -> Result<Self, Error> {
+        let body = Bytes::from(state_document::write(&state.show()?, media, links));
+        let hash: [u8; 32] = Sha256::digest(&body).into();
+        let last_modified = state.as_of.and_then(to_second);
+        let mut headers = HeaderMap::with_capacity(10);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media.name()));
+        headers.insert(CACHE_CONTROL, policy.value(freshness));
+        let vary = match (freshness, policy.is_public()) {
+            (Freshness::Now, false) => "accept, accept-encoding, accept-datetime, authorization",
+            (Freshness::Now, true) => "accept, accept-encoding, accept-datetime",
+            (_, false) => "accept, accept-encoding, authorization",
+            (_, true) => "accept, accept-encoding",
+        };
+        headers.insert(VARY, HeaderValue::from_static(vary));
+        let version = state.version;
+        let mut put = |name, text: String| {
+            // Segments, digests and dates are plain ASCII.
+            if let Ok(value) = HeaderValue::from_str(&text) {
+                headers.insert(name, value);
+            }
+        };
+        if let Some(at) = last_modified {
+            let date = httpdate::fmt_http_date(at);
+            if freshness != Freshness::Now {
+                put(MEMENTO_DATETIME, date.clone());
+            }
+            put(LAST_MODIFIED, date);
+        }
+        let digest = URL_SAFE_NO_PAD.encode(hash);
+        if freshness == Freshness::Now {
+            put(LINK, links.of_entity());
+        } else {
+            put(LINK, links.of_version(version));
+        }
+        if freshness != Freshness::Immutable {
+            put(CONTENT_LOCATION, links.immutable(version, &digest));
+        }
+        let coded = [OnceLock::new(), OnceLock::new()];
+        Ok(Self { state, body, hash, last_modified, headers, coded })
+    }
+
+    /// The hash as it stands in the immutable URL.
+    pub(super) fn digest(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.hash)
+    }
+
+    /// About how much memory it takes, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        self.body.len().saturating_mul(3) / 2 + 2_048
+    }
+
+    /// Answers a GET or a HEAD.
+    pub(super) fn answer(
+        &self,
+        method: &Method,
+        request: &HeaderMap,
+    ) -> Result<Response<DeliveryBody>, HttpProblem> {
+        let coded = self.coded(Coding::accepted(request));
+        let with_body = method != Method::HEAD;
+        let etag = coded.etag.as_ref();
+        match evaluate(request, etag, self.last_modified) {
+            Outcome::Proceed => {
+                let mut response = Response::new(DeliveryBody::of(coded.body.clone(), with_body));
+                *response.headers_mut() = coded.headers.clone();
+                Ok(response)
+            }
+            Outcome::NotModified => {
+                let mut response = Response::new(DeliveryBody::default());
+                *response.status_mut() = StatusCode::NOT_MODIFIED;
+                *response.headers_mut() = coded.not_modified.clone();
+                Ok(response)
+            }
+            Outcome::Failed => {
+                let title = "The state is not the expected one";
+                Err(HttpProblem::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", title))
+            }
+        }
+    }
+
+    fn coded(&self, coding: Coding) -> &CodedBody {
+        let [identity, gzip] = &self.coded;
+        if coding == Coding::Gzip && self.body.len() >= MIN_COMPRESSED {
+            return gzip.get_or_init(|| {
+                let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+                // Writing to a vector does not fail.
+                let _ = encoder.write_all(&self.body);
+                let body = encoder.finish().map_or_else(|_| self.body.clone(), Bytes::from);
+                self.coded_as(body, "-gz", Some("gzip"))
+            });
+        }
+        identity.get_or_init(|| self.coded_as(self.body.clone(), "", None))
+    }
+
+    fn coded_as(&self, body: Bytes, suffix: &str, coding: Option<&'static str>) -> CodedBody {
+        // Half of the hash identifies it. The representations of one state in several codings have
+        // different tags (RFC 9110, section 8.8.3.3), and so have its media types.
+        let (short, _) = self.hash.split_at(16);
+        let text = format!("\"{}{suffix}\"", URL_SAFE_NO_PAD.encode(short));
+        let etag = text.parse().ok();
+        let mut headers = self.headers.clone();
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            headers.insert(ETAG, value);
+        }
+        // The hash of what is transferred without ranges: with its coding (RFC 9530).
+        let hash = if coding.is_some() { Sha256::digest(&body).into() } else { self.hash };
+        if let Ok(value) = HeaderValue::from_str(&format!("sha-256=:{}:", STANDARD.encode(hash))) {
+            headers.insert(REPR_DIGEST, value);
+        }
+        if let Some(coding) = coding {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
+        }
+        // What RFC 9110, section 15.4.5 wants in a 304.
+        let kept = [ETAG, CACHE_CONTROL, CONTENT_LOCATION, VARY];
+        let kept = kept.into_iter().filter_map(|name| Some((headers.get(&name)?.clone(), name)));
+        let not_modified = kept.map(|(value, name)| (name, value)).collect();
+        CodedBody { body, etag, headers, not_modified }
+    }
+}
+
+/// A time to the second before it, if a date header can hold it.
+pub(super) fn to_second(at: Timestamp) -> Option<SystemTime> {
+    let seconds = u64::try_from(at.as_micros().div_euclid(1_000_000)).ok()?;
+    // The year 9999 is the last one of such a header.
+    (seconds < 253_402_300_800).then(|| UNIX_EPOCH + Duration::from_secs(seconds))
+}

@@ -1,0 +1,163 @@
+//! [`Route`]: the table of routes, from which paths are resolved.
+
+use http::Method;
+use http::request::Parts;
+
+use super::guard::Permission;
+use super::problem::HttpProblem;
+use super::segment;
+use crate::key::AggregateKey;
+
+pub(super) const FILTER_KIND: &str = "filter[kind]";
+pub(super) const PAGE_SIZE: &str = "page[size]";
+pub(super) const PAGE_AFTER: &str = "page[after]";
+
+/// What a path names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Resource {
+    Entities,
+    Entity,
+    Versions,
+    Version,
+    Immutable,
+    TimeMap,
+    Diff,
+    Snapshots,
+}
+
+/// A row of the table.
+#[derive(Debug)]
+pub(super) struct Route {
+    pub(super) resource: Resource,
+    /// The segments. Those in braces are parameters.
+    pub(super) path: &'static str,
+    pub(super) methods: &'static str,
+    /// What a principal must be allowed to do.
+    pub(super) permission: Permission,
+    /// The parameters of the query.
+    pub(super) query: &'static [&'static str],
+}
+
+const fn read(resource: Resource, path: &'static str, query: &'static [&'static str]) -> Route {
+    Route { resource, path, methods: "GET, HEAD", permission: Permission::Read, query }
+}
+
+/// All routes.
+pub(super) static ROUTES: [Route; 8] = [
+    read(Resource::Entities, "/projects/{project}/entities", &[FILTER_KIND, PAGE_SIZE, PAGE_AFTER]),
+    read(Resource::Entity, "/projects/{project}/entities/{kind}/{id}", &["at", "version"]),
+    read(
+        Resource::Versions,
+        "/projects/{project}/entities/{kind}/{id}/versions",
+        &[PAGE_SIZE, PAGE_AFTER],
+    ),
+    read(Resource::Version, "/projects/{project}/entities/{kind}/{id}/versions/{version}", &[]),
+    read(
+        Resource::Immutable,
+        "/projects/{project}/entities/{kind}/{id}/versions/{version}/{digest}",
+        &[],
+    ),
+    read(Resource::TimeMap, "/projects/{project}/entities/{kind}/{id}/timemap", &["after"]),
+    read(Resource::Diff, "/projects/{project}/entities/{kind}/{id}/diff", &["from", "to"]),
+    read(
+        Resource::Snapshots,
+        "/projects/{project}/entities/{kind}/{id}/snapshots",
+        &[PAGE_SIZE, PAGE_AFTER],
+    ),
+];
+
+/// A path that was resolved.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) route: &'static Route,
+    pub(super) tenant: String,
+    /// For resources of one aggregate.
+    pub(super) key: Option<AggregateKey>,
+    pub(super) version: u64,
+    pub(super) digest: String,
+    /// Where the resource is, if the path is not the one form of its segments.
+    pub(super) moved: Option<String>,
+}
+
+impl Target {
+    /// Finds what `path` names, below the prefix.
+    pub(super) fn resolve(path: &str) -> Result<Self, HttpProblem> {
+        let unknown = || HttpProblem::not_found("no route has this path");
+        let route = ROUTES.iter().find(|route| route.fits(path)).ok_or_else(unknown)?;
+        let (mut tenant, mut kind, mut id) = (String::new(), String::new(), None);
+        let (mut version, mut digest) = (0, String::new());
+        let mut canonical = String::with_capacity(path.len());
+        let mut is_moved = false;
+        for (part, segment) in route.path.split('/').zip(path.split('/')).skip(1) {
+            canonical.push('/');
+            match part {
+                "{version}" => {
+                    version = parse_version(segment).ok_or_else(|| {
+                        HttpProblem::not_found("a version is a number without leading zeros")
+                    })?;
+                    canonical.push_str(segment);
+                }
+                "{digest}" => {
+                    segment.clone_into(&mut digest);
+                    canonical.push_str(segment);
+                }
+                "{project}" | "{kind}" | "{id}" => {
+                    let (text, is_its_form) = segment::decode(segment).ok_or_else(|| {
+                        HttpProblem::bad_request(format!(
+                            "the segment {segment:?} is no text: use the text, or ~ and its \
+                             URL-safe base64"
+                        ))
+                    })?;
+                    is_moved |= !is_its_form;
+                    canonical.push_str(&segment::encode(&text));
+                    match part {
+                        "{project}" => tenant = text,
+                        "{kind}" => kind = text,
+                        _ => id = Some(text),
+                    }
+                }
+                literal => canonical.push_str(literal),
+            }
+        }
+        let key = match &id {
+            Some(id) => Some(AggregateKey::from_parts(&tenant, &kind, id)?),
+            None => None,
+        };
+        let moved = is_moved.then_some(canonical);
+        Ok(Self { route, tenant, key, version, digest, moved })
+    }
+
+    /// The kind that a request concerns; `None` if it concerns all kinds of the tenant.
+    pub(super) fn kind(&self, request: &Parts) -> Option<String> {
+        if let Some(key) = &self.key {
+            return Some(key.kind().to_owned());
+        }
+        let query = request.uri.query().unwrap_or_default();
+        let mut parameters = form_urlencoded::parse(query.as_bytes());
+        parameters.find(|(name, _)| name == FILTER_KIND).map(|(_, kind)| kind.into_owned())
+    }
+}
+
+impl Route {
+    fn fits(&self, path: &str) -> bool {
+        let (mut ours, mut theirs) = (self.path.split('/'), path.split('/'));
+        loop {
+            match (ours.next(), theirs.next()) {
+                (None, None) => return true,
+                (Some(part), Some(segment)) if part.starts_with('{') && !segment.is_empty() => {}
+                (Some(part), Some(segment)) if part == segment => {}
+                _ => return false,
+            }
+        }
+    }
+
+    pub(super) fn allows(&self, method: &Method) -> bool {
+        self.methods.split(", ").any(|allowed| allowed == method.as_str())
+    }
+}
+
+/// A version as it stands in a path: one form for each number.
+fn parse_version(text: &str) -> Option<u64> {
+    let version: u64 = text.parse().ok()?;
+    (version.to_string() == text).then_some(version)
+}

@@ -1,0 +1,44 @@
+//! [`Served`]: what a delivery serves, and how.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use moka::sync::Cache;
+
+use super::cache_policy::CachePolicy;
+use super::cursor::CursorSeal;
+use super::guard::Gate;
+use super::links::Links;
+use super::media::Media;
+use super::problem::HttpProblem;
+use super::representation::Representation;
+use crate::key::AggregateKey;
+use crate::manager::{Kinds, SnapshotAdmin};
+
+/// What a delivery serves, and how.
+pub(super) struct Served {
+    pub(super) kinds: Kinds,
+    pub(super) prefix: String,
+    pub(super) gate: Gate,
+    pub(super) policy: CachePolicy,
+    pub(super) policies: BTreeMap<String, CachePolicy>,
+    /// The states now, as last rendered.
+    pub(super) rendered: Cache<(AggregateKey, Media), Arc<Representation>>,
+    pub(super) cursors: CursorSeal,
+}
+
+impl Served {
+    /// The engine of an aggregate's kind.
+    pub(super) fn admin(&self, key: &AggregateKey) -> Result<&Arc<dyn SnapshotAdmin>, HttpProblem> {
+        let unknown = || HttpProblem::not_found("there is no such kind");
+        self.kinds.get(key.kind()).ok_or_else(unknown)
+    }
+
+    pub(super) fn policy(&self, tenant: &str) -> &CachePolicy {
+        self.policies.get(tenant).unwrap_or(&self.policy)
+    }
+
+    pub(super) fn links(&self, key: &AggregateKey) -> Links {
+        Links::new(&self.prefix, key)
+    }
+}
