@@ -8,14 +8,14 @@ use crate::snapshot_id::SnapshotId;
 
 /// The stored form of a selection of one aggregate's snapshots.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Scope {
+pub(crate) enum DeleteScope {
     All,
     /// Versions below this one (exclusive).
     Below(u64),
     Ids(Vec<SnapshotId>),
 }
 
-impl Scope {
+impl DeleteScope {
     pub(crate) fn covers(&self, id: SnapshotId) -> bool {
         match self {
             Self::All => true,
@@ -31,24 +31,24 @@ pub(crate) struct DeleteBody<'a> {
     pub(crate) tenant: &'a str,
     pub(crate) kind: &'a str,
     pub(crate) id: &'a str,
-    pub(crate) scope: Scope,
+    pub(crate) scope: DeleteScope,
 }
 
 impl<'a> DeleteBody<'a> {
-    pub(crate) fn write(key: &AggregateKey, scope: &Scope) -> Vec<u8> {
+    pub(crate) fn write(key: &AggregateKey, scope: &DeleteScope) -> Vec<u8> {
         Self::encode([key.tenant(), key.kind(), key.id()], scope)
     }
 
     /// Encodes the same delete with another scope.
-    pub(crate) fn with_scope(&self, scope: &Scope) -> Vec<u8> {
+    pub(crate) fn with_scope(&self, scope: &DeleteScope) -> Vec<u8> {
         Self::encode([self.tenant, self.kind, self.id], scope)
     }
 
-    fn encode(parts: [&str; 3], scope: &Scope) -> Vec<u8> {
+    fn encode(parts: [&str; 3], scope: &DeleteScope) -> Vec<u8> {
         let (code, number) = match scope {
-            Scope::All => (1, 0),
-            Scope::Below(version) => (2, *version),
-            Scope::Ids(ids) => (3, ids.len() as u64),
+            DeleteScope::All => (1, 0),
+            DeleteScope::Below(version) => (2, *version),
+            DeleteScope::Ids(ids) => (3, ids.len() as u64),
         };
         let fixed = GUARD_BYTES + 16;
         let mut body =
@@ -63,7 +63,7 @@ impl<'a> DeleteBody<'a> {
         for part in parts {
             body.extend_from_slice(part.as_bytes());
         }
-        if let Scope::Ids(ids) = scope {
+        if let DeleteScope::Ids(ids) = scope {
             for id in ids {
                 body.extend_from_slice(&id.version.to_le_bytes());
                 body.extend_from_slice(&id.generation.fingerprint.to_le_bytes());
@@ -82,8 +82,8 @@ impl<'a> DeleteBody<'a> {
         let number = reader.u64()?;
         let [tenant, kind, id] = lengths.map(|len| reader.text(len.into()));
         let scope = match (code, number) {
-            (1, 0) => Scope::All,
-            (2, version) => Scope::Below(version),
+            (1, 0) => DeleteScope::All,
+            (2, version) => DeleteScope::Below(version),
             (3, count) if Some(reader.0.len() as u64) == count.checked_mul(20) => {
                 let mut ids = Vec::with_capacity(reader.0.len() / 20);
                 while !reader.0.is_empty() {
@@ -92,7 +92,7 @@ impl<'a> DeleteBody<'a> {
                     let generation = Generation { schema_version, fingerprint };
                     ids.push(SnapshotId { generation, version });
                 }
-                Scope::Ids(ids)
+                DeleteScope::Ids(ids)
             }
             _ => return None,
         };
@@ -109,7 +109,12 @@ mod tests {
         let key = AggregateKey::from_parts("t", "kind", "i").unwrap();
         let generation = Generation { schema_version: 3, fingerprint: 1 << 60 };
         let id = SnapshotId { generation, version: u64::MAX };
-        for scope in [Scope::All, Scope::Below(7), Scope::Ids(vec![id, id]), Scope::Ids(vec![])] {
+        for scope in [
+            DeleteScope::All,
+            DeleteScope::Below(7),
+            DeleteScope::Ids(vec![id, id]),
+            DeleteScope::Ids(vec![]),
+        ] {
             let body = DeleteBody::write(&key, &scope);
             let expected = DeleteBody { tenant: "t", kind: "kind", id: "i", scope };
             assert_eq!(DeleteBody::parse(&body), Some(expected));

@@ -15,7 +15,7 @@ pub(super) mod names;
 mod seal;
 pub(super) mod tag;
 
-pub(super) use delete::{DeleteBody, Scope};
+pub(super) use delete::{DeleteBody, DeleteScope};
 pub(super) use frame::{
     ALIGN, FRAME_BYTES, Frame, Kind, MAX_BODY_BYTES, MAX_OFFSET, MAX_SEQ, PROVEN_BYTES, frame_bytes,
 };

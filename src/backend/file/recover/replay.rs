@@ -8,7 +8,7 @@ use super::load::{Loaded, OPERATION, threads};
 use crate::backend::file::core::segment::{Segment, Segments};
 use crate::backend::file::format::hints::{Hint, What};
 use crate::backend::file::format::tag::Tag;
-use crate::backend::file::format::{Frame, PROVEN_BYTES, Scope, frame_bytes};
+use crate::backend::file::format::{DeleteScope, Frame, PROVEN_BYTES, frame_bytes};
 use crate::backend::file::index::{
     Added, Generations, Index, Item, Note, Place, Replaced, UNKNOWN,
 };
@@ -28,7 +28,7 @@ pub(crate) fn replay(
     segments: &Segments,
     generations: &Generations,
 ) -> Result<Replayed, Error> {
-    let mut deletes: HashMap<Tag, Vec<(u64, Scope)>> = HashMap::new();
+    let mut deletes: HashMap<Tag, Vec<(u64, DeleteScope)>> = HashMap::new();
     for Loaded { hints, seal, .. } in loaded {
         if seal.others > 0 {
             hints.read(|hint| {

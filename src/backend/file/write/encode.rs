@@ -7,7 +7,7 @@ use super::work::{Change, DeleteItem, MarkItem, Pick, PutItem, Work};
 use crate::backend::file::core::Core;
 use crate::backend::file::format::hints::base_of;
 use crate::backend::file::format::tag::Tag;
-use crate::backend::file::format::{DeleteBody, MAX_BODY_BYTES, Scope};
+use crate::backend::file::format::{DeleteBody, DeleteScope, MAX_BODY_BYTES};
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::mark::MarkChange;
@@ -116,7 +116,7 @@ impl Core {
     ) -> Result<Work, Error> {
         self.health.check_writable("delete snapshots")?;
         let item = |(tag, (key, version)): &(Tag, &(AggregateKey, u64))| {
-            let below = Pick::Scope(Scope::Below(*version));
+            let below = Pick::DeleteScope(DeleteScope::Below(*version));
             Self::delete_item(*tag, key, below, DeleteOptions::default())
         };
         Ok(Work::Delete { items: deletes.iter().filter_map(item).collect() })
@@ -133,9 +133,11 @@ impl Core {
             return None;
         }
         let body = match &pick {
-            Pick::Scope(scope) => DeleteBody::write(key, scope),
+            Pick::DeleteScope(scope) => DeleteBody::write(key, scope),
             // Planning replaces the scope with ids.
-            Pick::Generation(_) | Pick::ExceptGeneration(_) => DeleteBody::write(key, &Scope::All),
+            Pick::Generation(_) | Pick::ExceptGeneration(_) => {
+                DeleteBody::write(key, &DeleteScope::All)
+            }
         };
         Some(DeleteItem { tag, pick, body: Bytes::from(body), options })
     }

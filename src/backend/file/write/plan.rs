@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::work::{Answer, PutItem};
 use crate::backend::file::core::flights::{Fresh, Identity};
 use crate::backend::file::format::tag::Tag;
-use crate::backend::file::format::{Kind, Scope, frame_bytes};
+use crate::backend::file::format::{DeleteScope, Kind, frame_bytes};
 use crate::error::Error;
 use crate::mark::Marks;
 use crate::snapshot_id::SnapshotId;
@@ -43,7 +43,7 @@ pub(super) enum Effect {
     },
     /// Also adds to the answer of the work item with this number.
     Delete {
-        scope: Scope,
+        scope: DeleteScope,
         work: usize,
     },
     /// All marks of a snapshot from now on.

@@ -8,7 +8,7 @@ use super::plan::{Effect, Plan, Planned};
 use super::work::{Answer, DeleteItem, Pick};
 use crate::backend::file::core::Core;
 use crate::backend::file::format::tag::Tag;
-use crate::backend::file::format::{DeleteBody, Kind, Scope};
+use crate::backend::file::format::{DeleteBody, DeleteScope, Kind};
 use crate::backend::file::index::Note;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{Deletable, DeletePlan, Deleted};
@@ -16,14 +16,14 @@ use crate::store::{Deletable, DeletePlan, Deleted};
 /// The part of a delete that is written.
 enum Part {
     /// The scope as requested.
-    All(Scope),
+    All(DeleteScope),
     /// A smaller or differently expressed scope.
-    Of(Scope),
+    Of(DeleteScope),
 }
 
 impl Part {
     /// Returns the scope and the matching body, derived from the `asked` body.
-    fn with_body(self, asked: Bytes) -> Option<(Scope, Bytes)> {
+    fn with_body(self, asked: Bytes) -> Option<(DeleteScope, Bytes)> {
         match self {
             Self::All(scope) => Some((scope, asked)),
             Self::Of(scope) => {
@@ -66,7 +66,7 @@ impl Core {
         let pins_count = !item.options.overrule_pins && self.index.has_pins(item.tag);
         // No earlier work in the group puts or deletes deltas of the aggregate.
         let may_keep = pins_count || self.index.has_deltas(item.tag);
-        if let Pick::Scope(scope) = &item.pick
+        if let Pick::DeleteScope(scope) = &item.pick
             && !may_keep
         {
             return (self.effective(item.tag, scope, fresh), Deleted::default());
@@ -93,18 +93,18 @@ impl Core {
         let stored: Vec<_> = stored.collect();
         let plan = DeletePlan::new(item.pick.selection(), item.options, &stored);
         let Deleted { pinned, needed, .. } = plan.deleted;
-        if let (Pick::Scope(scope), 0, 0) = (&item.pick, pinned, needed) {
+        if let (Pick::DeleteScope(scope), 0, 0) = (&item.pick, pinned, needed) {
             return (self.effective(item.tag, scope, fresh), Deleted::default());
         }
         let ids: Vec<_> = stored.iter().map(|one| one.id).filter(|id| plan.removes(*id)).collect();
-        let part = (!ids.is_empty()).then_some(Part::Of(Scope::Ids(ids)));
+        let part = (!ids.is_empty()).then_some(Part::Of(DeleteScope::Ids(ids)));
         (part, Deleted::default().kept(pinned, needed))
     }
 
     /// Returns the part of a delete that has something to delete, assuming that all selected
     /// snapshots can be deleted. Returns `None` if there is nothing to delete.
-    fn effective(&self, tag: Tag, scope: &Scope, fresh: &[(u32, u64)]) -> Option<Part> {
-        let Scope::Ids(ids) = scope else {
+    fn effective(&self, tag: Tag, scope: &DeleteScope, fresh: &[(u32, u64)]) -> Option<Part> {
+        let DeleteScope::Ids(ids) = scope else {
             let covers = self.covers(scope);
             let there = self.index.any(tag, |item| covers(item.place.generation, item.version))
                 || fresh.iter().any(|(generation, version)| covers(*generation, *version));
@@ -121,17 +121,17 @@ impl Core {
             return (!ids.is_empty()).then(|| Part::All(scope.clone()));
         }
         // Ids that are not stored take no space.
-        (!kept.is_empty()).then_some(Part::Of(Scope::Ids(kept)))
+        (!kept.is_empty()).then_some(Part::Of(DeleteScope::Ids(kept)))
     }
 
     /// Returns a function that returns whether a delete covers a snapshot of its aggregate.
     ///
     /// Its arguments are the generation number and the version.
-    pub(super) fn covers(&self, scope: &Scope) -> impl Fn(u32, u64) -> bool + use<> {
+    pub(super) fn covers(&self, scope: &DeleteScope) -> impl Fn(u32, u64) -> bool + use<> {
         let (all, below, ids) = match scope {
-            Scope::All => (true, 0, Vec::new()),
-            Scope::Below(version) => (false, *version, Vec::new()),
-            Scope::Ids(ids) => {
+            DeleteScope::All => (true, 0, Vec::new()),
+            DeleteScope::Below(version) => (false, *version, Vec::new()),
+            DeleteScope::Ids(ids) => {
                 let number =
                     |id: &SnapshotId| Some((id.version, self.generations.find(id.generation)?));
                 let mut ids: Vec<_> = ids.iter().filter_map(number).collect();

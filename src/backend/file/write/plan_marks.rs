@@ -7,7 +7,7 @@ use super::work::{Answer, MarkItem, Pick, PutItem};
 use crate::backend::file::core::Core;
 use crate::backend::file::errors::corrupt;
 use crate::backend::file::format::tag::Tag;
-use crate::backend::file::format::{Kind, MAX_OFFSET, MarksBody, Scope};
+use crate::backend::file::format::{DeleteScope, Kind, MAX_OFFSET, MarksBody};
 use crate::error::{Error, ErrorKind};
 use crate::mark::Marks;
 use crate::snapshot_id::SnapshotId;
@@ -75,7 +75,7 @@ impl Core {
     /// Returns the selected stored snapshots of an aggregate, each with the number of its
     /// generation.
     fn picked(&self, tag: Tag, pick: &Pick) -> Vec<(u32, SnapshotId)> {
-        if let Pick::Scope(Scope::Ids(ids)) = pick {
+        if let Pick::DeleteScope(DeleteScope::Ids(ids)) = pick {
             let stored = |id: &SnapshotId| {
                 let generation = self.generations.find(id.generation)?;
                 self.index.exact(tag, generation, id.version, |_| (generation, *id))

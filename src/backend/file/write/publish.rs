@@ -7,7 +7,7 @@ use super::plan::{Effect, Plan};
 use super::work::Answer;
 use crate::backend::file::core::Core;
 use crate::backend::file::format::tag::Tag;
-use crate::backend::file::format::{Scope, frame_bytes};
+use crate::backend::file::format::{DeleteScope, frame_bytes};
 use crate::backend::file::index::{Added, Gone, Item, Note, Place};
 use crate::snapshot_id::SnapshotId;
 use crate::store::Deleted;
@@ -74,7 +74,7 @@ impl Core {
     }
 
     /// Removes snapshots from the index.
-    fn remove(&self, tag: Tag, scope: &Scope) -> Deleted {
+    fn remove(&self, tag: Tag, scope: &DeleteScope) -> Deleted {
         let mut deleted = Deleted::default();
         self.index.remove(tag, self.covers(scope), |gone| match gone {
             Gone::Record(item) => {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::backend::file::format::tag::Tag;
-use crate::backend::file::format::{Scope, frame_bytes};
+use crate::backend::file::format::{DeleteScope, frame_bytes};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::mark::{Mark, MarkChange, MarkKind};
@@ -37,7 +37,7 @@ pub(crate) struct DeleteItem {
 
 /// An owned [`Selection`].
 pub(crate) enum Pick {
-    Scope(Scope),
+    DeleteScope(DeleteScope),
     Generation(Generation),
     ExceptGeneration(Generation),
 }
@@ -45,9 +45,9 @@ pub(crate) enum Pick {
 impl Pick {
     pub(crate) fn selection(&self) -> Selection<'_> {
         match self {
-            Self::Scope(Scope::All) => Selection::All,
-            Self::Scope(Scope::Below(version)) => Selection::Below(*version),
-            Self::Scope(Scope::Ids(ids)) => Selection::Ids(ids),
+            Self::DeleteScope(DeleteScope::All) => Selection::All,
+            Self::DeleteScope(DeleteScope::Below(version)) => Selection::Below(*version),
+            Self::DeleteScope(DeleteScope::Ids(ids)) => Selection::Ids(ids),
             Self::Generation(generation) => Selection::Generation(*generation),
             Self::ExceptGeneration(generation) => Selection::ExceptGeneration(*generation),
         }
@@ -56,14 +56,14 @@ impl Pick {
 
 impl From<Selection<'_>> for Pick {
     fn from(selection: Selection<'_>) -> Self {
-        Self::Scope(match selection {
-            Selection::All => Scope::All,
-            Selection::Below(version) => Scope::Below(version),
+        Self::DeleteScope(match selection {
+            Selection::All => DeleteScope::All,
+            Selection::Below(version) => DeleteScope::Below(version),
             Selection::Ids(ids) => {
                 let mut ids = ids.to_vec();
                 ids.sort_unstable();
                 ids.dedup();
-                Scope::Ids(ids)
+                DeleteScope::Ids(ids)
             }
             Selection::Generation(generation) => return Self::Generation(generation),
             Selection::ExceptGeneration(generation) => return Self::ExceptGeneration(generation),

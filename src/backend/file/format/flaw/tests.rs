@@ -12,7 +12,7 @@ use crate::backend::file::core::Core;
 use crate::backend::file::disk::sim::SimDisk;
 use crate::backend::file::disk::{Disk, DiskFile};
 use crate::backend::file::format::{
-    DeleteBody, FRAME_BYTES, Frame, HEAD_BYTES, Kind, PROVEN_BYTES, Scope, SegmentSeal,
+    DeleteBody, DeleteScope, FRAME_BYTES, Frame, HEAD_BYTES, Kind, PROVEN_BYTES, SegmentSeal,
     encode_seal, frame_bytes,
 };
 use crate::backend::file::maintain::repair;
@@ -41,7 +41,7 @@ fn record(payload: &[u8]) -> Record {
 fn bodies() -> Vec<(Kind, Vec<u8>)> {
     let all = [
         (Kind::Put, (0..8).map(|len| record(&vec![5; 20 + len]).as_bytes().to_vec()).collect()),
-        (Kind::Delete, vec![DeleteBody::write(&key(), &Scope::Below(9)); 1]),
+        (Kind::Delete, vec![DeleteBody::write(&key(), &DeleteScope::Below(9)); 1]),
         (Kind::Seal, vec![SegmentSeal::default().to_bytes()]),
     ];
     let padded = |kind, bodies: Vec<Vec<u8>>| {

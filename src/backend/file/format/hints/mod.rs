@@ -9,7 +9,7 @@ use super::bytes::{Bytes, put_varint, unzigzag, zigzag};
 use super::checksum::{checksum, put_checksum};
 use super::marks::{put_marks, read_marks};
 use super::tag::Tag;
-use super::{HEAD_BYTES, MAX_BODY_BYTES, MAX_OFFSET, MAX_SEQ, Scope, frame_bytes};
+use super::{DeleteScope, HEAD_BYTES, MAX_BODY_BYTES, MAX_OFFSET, MAX_SEQ, frame_bytes};
 use crate::checksum::crc32;
 use crate::generation::Generation;
 use crate::mark::Marks;
@@ -56,7 +56,7 @@ pub(crate) enum What {
         /// The version of the base if the record is a delta: see [`base_of`].
         base: Option<u64>,
     },
-    Delete(Scope),
+    Delete(DeleteScope),
     /// All marks of this snapshot, so that the frame need not be read at opening.
     Marks {
         id: SnapshotId,
@@ -168,14 +168,14 @@ impl Hints {
     }
 
     /// Adds the delete after the covered frames.
-    pub(crate) fn push_delete(&mut self, seq: u64, body_bytes: u32, tag: Tag, scope: &Scope) {
+    pub(crate) fn push_delete(&mut self, seq: u64, body_bytes: u32, tag: Tag, scope: &DeleteScope) {
         match scope {
-            Scope::All => self.begin(DELETE_ALL, seq, body_bytes, tag),
-            Scope::Below(version) => {
+            DeleteScope::All => self.begin(DELETE_ALL, seq, body_bytes, tag),
+            DeleteScope::Below(version) => {
                 self.begin(DELETE_BELOW, seq, body_bytes, tag);
                 put_varint(&mut self.entries, *version);
             }
-            Scope::Ids(ids) => {
+            DeleteScope::Ids(ids) => {
                 self.begin(DELETE_IDS, seq, body_bytes, tag);
                 put_varint(&mut self.entries, ids.len() as u64);
                 for id in ids {
@@ -264,8 +264,8 @@ impl Hints {
                     };
                     What::Put { id, as_of, base }
                 }
-                DELETE_ALL => What::Delete(Scope::All),
-                DELETE_BELOW => What::Delete(Scope::Below(reader.varint()?)),
+                DELETE_ALL => What::Delete(DeleteScope::All),
+                DELETE_BELOW => What::Delete(DeleteScope::Below(reader.varint()?)),
                 DELETE_IDS => {
                     let count = reader.varint()?;
                     // Each item takes at least two bytes, so a wrong count runs into the end of the
@@ -273,7 +273,7 @@ impl Hints {
                     let ids: Option<Vec<_>> = (0..count)
                         .map(|_| reader.varint().and_then(|number| self.id(number, &mut reader)))
                         .collect();
-                    What::Delete(Scope::Ids(ids?))
+                    What::Delete(DeleteScope::Ids(ids?))
                 }
                 MARKS => {
                     let number = reader.varint()?;

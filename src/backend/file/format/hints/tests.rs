@@ -13,8 +13,8 @@ fn hints_come_back_as_pushed_and_no_changed_bit_or_cut_passes() {
     let point = hints.point();
     hints.push_put(900, 3, tag, id(9, 9), (at(i64::MIN), Some(8)));
     hints.back_to(point);
-    hints.push_delete(7, 64, tag, &Scope::Below(u64::MAX));
-    hints.push_delete(8, 64, tag, &Scope::Ids(vec![id(2, 6), id(3, 5)]));
+    hints.push_delete(7, 64, tag, &DeleteScope::Below(u64::MAX));
+    hints.push_delete(8, 64, tag, &DeleteScope::Ids(vec![id(2, 6), id(3, 5)]));
     hints.push_put(9, 0, tag, id(u64::MAX, 6), (at(i64::MAX), Some(1)));
     let marks = Marks::new([Mark::pin("a", at(-1)).note("b")]).unwrap();
     hints.push_marks(10, 64, tag, id(2, 6), &marks);
@@ -30,7 +30,7 @@ fn hints_come_back_as_pushed_and_no_changed_bit_or_cut_passes() {
         What::Put { id: id(u64::MAX, 6), as_of: at(i64::MAX), base: Some(1) }
     );
     assert_eq!((frames[3].seq, frames[3].tag), (9, tag));
-    assert_eq!(frames[2].what, What::Delete(Scope::Ids(vec![id(2, 6), id(3, 5)])));
+    assert_eq!(frames[2].what, What::Delete(DeleteScope::Ids(vec![id(2, 6), id(3, 5)])));
     assert_eq!(frames[4].what, What::Marks { id: id(2, 6), marks });
     assert_eq!(frames[5].what, What::Marks { id: id(3, 7), marks: Marks::NONE });
 
@@ -87,7 +87,7 @@ fn a_put_like_the_one_before_takes_fourteen_bytes_and_a_delta_one_or_two_more() 
 #[test]
 fn entries_say_the_same_whatever_was_forgotten_or_read_from_a_file_before_them() {
     let tag = Tag { high: 1, low: 7 };
-    let scopes = [Scope::All, Scope::Below(3), Scope::Ids(vec![of(2, 6)])];
+    let scopes = [DeleteScope::All, DeleteScope::Below(3), DeleteScope::Ids(vec![of(2, 6)])];
     let marks = [Marks::NONE, Marks::new([Mark::pin("a", at(1))]).unwrap()];
     let push = |hints: &mut Hints, random: &mut fastrand::Rng| {
         let offset = hints.covered();
@@ -164,7 +164,7 @@ fn bits_without_a_meaning_are_no_entry() {
     let mut puts = Hints::new();
     puts.push_put(500, 100, tag, of(1, 5), (at(1), None));
     let mut deletes = Hints::new();
-    deletes.push_delete(500, 100, tag, &Scope::All);
+    deletes.push_delete(500, 100, tag, &DeleteScope::All);
     let mut marks = Hints::new();
     marks.push_marks(500, 100, tag, of(1, 5), &Marks::NONE);
     for (hints, meaningless) in
