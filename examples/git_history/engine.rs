@@ -1,84 +1,24 @@
-//! snapfold at work: commits are events, trees are states, snapshots are taken as the history is
-//! read, and any point of it is rebuilt from the nearest one.
+//! snapfold at work: snapshots are taken as the history is read, and any point of it is rebuilt from
+//! the nearest one.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use snapfold::codec::Compression;
 use snapfold::engine::{Incremental, ReplayLoader};
-use snapfold::events::Recorded;
 use snapfold::manager::{AggregateStats, CreateOptions};
 use snapfold::record::SnapshotMeta;
-use snapfold::store::{Cursor, KeysRequest, Page};
 use snapfold::trigger::manual;
-use snapfold::{
-    Aggregate, AggregateKey, BoxError, EventRange, EventSource, Loaded, Loader, Replay,
-    SnapshotEngine, SnapshotStore, Timestamp,
-};
+use snapfold::{Aggregate, AggregateKey, Loaded, Loader, SnapshotEngine, SnapshotStore, Timestamp};
 
+use crate::aggregate::{Commits, view};
 use crate::args::At;
 use crate::error::Error;
 use crate::history::History;
 use crate::progress;
-use crate::tree::{Commit, ObjectId, Tree};
-
-impl Aggregate for Tree {
-    type Event = Commit;
-    const KIND: &'static str = "tree";
-    const SCHEMA_VERSION: u32 = 1;
-
-    fn initial(_: &AggregateKey) -> Self {
-        Tree::default()
-    }
-
-    fn apply(&mut self, commit: &Commit) {
-        Tree::apply(self, commit);
-    }
-}
-
-/// The event source: git, asked for a range of commits. The id of a commit is its anchor, so that
-/// a snapshot of a history that was rewritten since is found out.
-pub(crate) struct Commits {
-    pub(crate) history: Arc<History>,
-    /// How many commits were read from git so far.
-    pub(crate) read: Arc<AtomicU64>,
-}
-
-#[async_trait]
-impl EventSource<Tree> for Commits {
-    async fn read(
-        &self,
-        _: &AggregateKey,
-        range: EventRange,
-        replay: &mut Replay<'_, Tree>,
-    ) -> Result<(), BoxError> {
-        for (version, commit) in
-            (range.after + 1..).zip(self.history.read(range.after, range.until))
-        {
-            let commit = commit?;
-            self.read.fetch_add(1, Ordering::Relaxed);
-            let time = Timestamp::from_seconds(commit.time);
-            let recorded = Recorded::new(version, time, &commit).anchor(commit.id.as_bytes());
-            if replay.push(recorded).is_break() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    async fn head(&self, _: &AggregateKey) -> Result<Option<u64>, BoxError> {
-        Ok(Some(self.history.len()))
-    }
-
-    async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, BoxError> {
-        let key = Tree::key(self.history.name())?;
-        let is_listed = request.after.is_none() && request.admits(&key) && self.history.len() > 0;
-        Ok(Page::new(is_listed.then_some(key).into_iter().collect(), None))
-    }
-}
+use crate::tree::{ObjectId, Tree};
 
 /// Rebuilds trees of one history.
 pub(crate) struct Rebuilder {
@@ -120,13 +60,9 @@ impl Rebuilder {
         if incremental {
             builder = builder.compression(Compression::zstd()).incremental(Incremental::zstd());
         }
-        #[cfg(feature = "cli")]
-        {
-            builder = builder.viewer(crate::tool::view);
-        }
         Ok(Self {
             key: Tree::key(history.name())?,
-            engine: builder.trigger(manual()).build()?,
+            engine: builder.viewer(view).trigger(manual()).build()?,
             replay: ReplayLoader::new(commits(&Arc::default())),
             history: Arc::clone(history),
             read,

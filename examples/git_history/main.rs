@@ -31,6 +31,7 @@ use random::Random;
 use table::Table;
 use tree::Tree;
 
+mod aggregate;
 mod args;
 mod demo;
 mod diff;

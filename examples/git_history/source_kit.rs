@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use snapfold::conformance::{self, EventSite, NewEvent, event_sites};
 use snapfold::{AggregateKey, BoxError, EventRange, EventSource, Replay};
 
-use crate::engine::Commits;
+use crate::aggregate::Commits;
 use crate::testing::{Repo, commit};
 use crate::tree::{Commit, Tree};
 

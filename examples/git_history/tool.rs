@@ -1,19 +1,16 @@
 //! The command `snapfold` with the trees of a repository inside: `git_history diff`, `bisect` and
 //! `tool`.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use snapfold::BoxError;
 use snapfold::cli::CommandLine;
-use snapfold::manager::{Kinds, StateValue};
+use snapfold::manager::Kinds;
 
 use crate::args::Args;
 use crate::engine::Rebuilder;
 use crate::error::Error;
 use crate::place::Place;
-use crate::tree::Tree;
 use crate::{Source, distance};
 
 /// What to do with a history.
@@ -84,17 +81,6 @@ fn version(text: &OsString) -> OsString {
     let number = text.to_str().and_then(|text| text.strip_prefix('v'));
     let number = number.filter(|number| number.parse::<u64>().is_ok());
     number.map_or_else(|| text.clone(), OsString::from)
-}
-
-/// A tree as people read it: the entry of each path. Bytes that are no text are escaped.
-pub(crate) fn view(tree: &Tree) -> Result<StateValue, BoxError> {
-    let path = |bytes: &[u8]| match std::str::from_utf8(bytes) {
-        Ok(path) => path.to_owned(),
-        Err(_) => bytes.escape_ascii().to_string(),
-    };
-    let entries: BTreeMap<_, _> =
-        tree.iter().map(|(of, entry)| (path(of.as_bytes()), entry.to_string())).collect();
-    StateValue::of(&entries)
 }
 
 #[cfg(test)]
