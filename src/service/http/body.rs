@@ -5,6 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
 /// The body of an answer of [`Delivery`](super::Delivery).
@@ -20,6 +22,17 @@ impl DeliveryBody {
     pub(super) fn of(bytes: Bytes, with_body: bool) -> Self {
         let stated = bytes.len() as u64;
         Self { left: Some(bytes).filter(|bytes| with_body && !bytes.is_empty()), stated }
+    }
+
+    /// States the length in `Content-Length`. A server knows that of a body, but not that of the body
+    /// that the answer to a HEAD leaves out.
+    pub(super) fn state_length(mut response: Response<Self>) -> Response<Self> {
+        let has_none = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED];
+        if !has_none.contains(&response.status()) {
+            let length = response.body().stated.into();
+            response.headers_mut().insert(CONTENT_LENGTH, length);
+        }
+        response
     }
 }
 
@@ -39,6 +52,6 @@ impl Body for DeliveryBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.stated)
+        SizeHint::with_exact(self.left.as_ref().map_or(0, |bytes| bytes.len() as u64))
     }
 }

@@ -94,10 +94,11 @@ impl Delivery {
     async fn answer(&self, request: &Parts) -> Response<DeliveryBody> {
         let with_body = request.method != Method::HEAD;
         let media = Media::accepted(&request.headers);
-        match self.try_answer(request, media).await {
+        let response = match self.try_answer(request, media).await {
             Ok(response) => response,
             Err(problem) => problem.into_response(media.unwrap_or(Media::Json), with_body),
-        }
+        };
+        DeliveryBody::state_length(response)
     }
 
     async fn try_answer(
@@ -156,5 +157,103 @@ impl<B: http_body::Body + Send + 'static> Service<Request<B>> for Delivery {
 impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Delivery").field("prefix", &self.0.prefix).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "memory", feature = "postcard"))]
+mod tests {
+    use bytes::Bytes;
+    use http_body::Body as _;
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+    use crate::{Aggregate, MemoryEvents, MemoryStore, SnapshotEngine, Timestamp};
+
+    #[derive(Clone, Serialize, Deserialize)]
+    struct Log(Vec<String>);
+
+    impl Aggregate for Log {
+        type Event = String;
+        const KIND: &'static str = "log";
+        const SCHEMA_VERSION: u32 = 1;
+
+        fn initial(_: &AggregateKey) -> Self {
+            Self(Vec::new())
+        }
+
+        fn apply(&mut self, event: &String) {
+            self.0.push(event.clone());
+        }
+    }
+
+    const ENTITY: &str = "/projects/~/entities/log/a";
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_seconds(second)
+    }
+
+    /// A log of two events, and what serves it.
+    async fn world() -> (MemoryEvents<String>, Delivery) {
+        let (events, key) = (MemoryEvents::new(), Log::key("a").unwrap());
+        events.append(&key, at(10), "x".repeat(1_000));
+        events.append(&key, at(20), "y".to_owned());
+        let engine =
+            SnapshotEngine::<Log>::builder(events.clone(), MemoryStore::new()).build().unwrap();
+        engine.create(&key).await.unwrap();
+        let kinds = Kinds::new().with(engine).unwrap();
+        (events, Delivery::builder(kinds).open_to_everybody().build().unwrap())
+    }
+
+    async fn ask(
+        delivery: &Delivery,
+        method: Method,
+        path: &str,
+        headers: &[(&'static str, &str)],
+    ) -> (Response<()>, Bytes) {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(String::new()).unwrap();
+        let response = delivery.clone().call(request).await.unwrap();
+        let (parts, mut body) = response.into_parts();
+        let length = body.size_hint().exact().unwrap();
+        let frame = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+        let bytes = frame.map(|frame| frame.unwrap().into_data().unwrap()).unwrap_or_default();
+        assert_eq!((length, body.size_hint().exact()), (bytes.len() as u64, Some(0)));
+        (Response::from_parts(parts, ()), bytes)
+    }
+
+    #[tokio::test]
+    async fn a_head_has_the_headers_of_the_get() {
+        let (_, delivery) = world().await;
+        let entity = |rest: &str| format!("{ENTITY}{rest}");
+        for (path, headers, status) in [
+            (entity(""), &[][..], 200),
+            (entity(""), &[("accept-encoding", "gzip")], 200),
+            (entity(""), &[("accept", "application/vnd.api+json")], 200),
+            (entity(""), &[("if-none-match", "*")], 304),
+            (entity(""), &[("if-match", "\"x\"")], 412),
+            (entity(""), &[("accept", "text/html")], 406),
+            (entity(""), &[("accept-datetime", "Thu, 01 Jan 1970 00:00:10 GMT")], 302),
+            (entity("?frob"), &[], 400),
+            (entity("/versions"), &[], 200),
+            (entity("/versions/1"), &[], 200),
+            (entity("/versions/9"), &[], 404),
+            (entity("/timemap"), &[], 200),
+            (entity("/diff?from=1"), &[], 200),
+            (entity("/snapshots"), &[], 200),
+            ("/projects/~/entities".to_owned(), &[], 200),
+            ("/projects/%7E/entities".to_owned(), &[], 301),
+        ] {
+            let (get, body) = ask(&delivery, Method::GET, &path, headers).await;
+            let (head, nothing) = ask(&delivery, Method::HEAD, &path, headers).await;
+            assert_eq!((get.status().as_u16(), head.status().as_u16()), (status, status), "{path}");
+            assert_eq!(get.headers(), head.headers(), "{path} {headers:?}");
+            let length = get.headers().get("content-length").map(|text| text.to_str().unwrap());
+            let expected = body.len().to_string();
+            assert_eq!(length, (status != 304).then_some(&*expected), "{path} {headers:?}");
+            assert!(nothing.is_empty());
+        }
     }
 }
