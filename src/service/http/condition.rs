@@ -1,8 +1,10 @@
 //! Preconditions of requests, in the order of RFC 9110, section 13.2.2.
+//!
+//! Only entity tags count. A state has no date that changes whenever it does: events can have the same
+//! second, and an event can be recorded late, with a time before the latest one. So no answer has a
+//! `Last-Modified`, and conditions by date are ignored, as section 13.1.3 requires then.
 
-use std::time::SystemTime;
-
-use headers::{ETag, HeaderMapExt, IfMatch, IfModifiedSince, IfNoneMatch, IfUnmodifiedSince};
+use headers::{ETag, HeaderMapExt, IfMatch, IfNoneMatch};
 use http::HeaderMap;
 
 /// What the preconditions of a request come to.
@@ -18,28 +20,14 @@ pub(super) enum Outcome {
 /// Evaluates the preconditions of a GET or a HEAD against the representation that it would get.
 ///
 /// A header that cannot be parsed is ignored, as if it were absent.
-pub(super) fn evaluate(
-    headers: &HeaderMap,
-    etag: Option<&ETag>,
-    last_modified: Option<SystemTime>,
-) -> Outcome {
+pub(super) fn evaluate(headers: &HeaderMap, etag: Option<&ETag>) -> Outcome {
     let Some(etag) = etag else { return Outcome::Proceed };
-    if let Some(if_match) = headers.typed_get::<IfMatch>() {
-        if !if_match.precondition_passes(etag) {
-            return Outcome::Failed;
-        }
-    } else if let Some(since) = headers.typed_get::<IfUnmodifiedSince>()
-        && last_modified.is_some_and(|at| !since.precondition_passes(at))
-    {
+    let if_match = headers.typed_get::<IfMatch>();
+    if if_match.is_some_and(|condition| !condition.precondition_passes(etag)) {
         return Outcome::Failed;
     }
-    if let Some(if_none_match) = headers.typed_get::<IfNoneMatch>() {
-        if !if_none_match.precondition_passes(etag) {
-            return Outcome::NotModified;
-        }
-    } else if let Some(since) = headers.typed_get::<IfModifiedSince>()
-        && last_modified.is_some_and(|at| !since.is_modified(at))
-    {
+    let if_none_match = headers.typed_get::<IfNoneMatch>();
+    if if_none_match.is_some_and(|condition| !condition.precondition_passes(etag)) {
         return Outcome::NotModified;
     }
     Outcome::Proceed

@@ -80,7 +80,9 @@ use super::served::Served;
 /// # Caching
 /// The bytes of a state are a function of the aggregate, the version, the state and the media type.
 /// The entity tag is a hash of them, so it is the same on every node and after every restart.
-/// Conditions are evaluated as RFC 9110 says. With the engine's
+/// Conditions are evaluated as RFC 9110 says. There is no `Last-Modified`, and conditions by date are
+/// ignored, because no date changes whenever a state does: events can have the same second, and some
+/// are recorded late. With the engine's
 /// [hot cache](crate::engine::EngineBuilder::cache), a state that did not change is neither encoded
 /// nor hashed again.
 #[derive(Clone)]
@@ -162,6 +164,8 @@ impl fmt::Debug for Delivery {
 
 #[cfg(all(test, feature = "memory", feature = "postcard"))]
 mod tests {
+    use std::time::Duration;
+
     use bytes::Bytes;
     use http_body::Body as _;
     use serde::{Deserialize, Serialize};
@@ -254,6 +258,25 @@ mod tests {
             let expected = body.len().to_string();
             assert_eq!(length, (status != 304).then_some(&*expected), "{path} {headers:?}");
             assert!(nothing.is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn no_date_hides_a_change() {
+        let (events, delivery) = world().await;
+        let key = Log::key("a").unwrap();
+        let (before, _) = ask(&delivery, Method::GET, ENTITY, &[]).await;
+        assert!(before.headers().get("last-modified").is_none());
+        // In the second of the event before, and earlier than it.
+        for time in [at(20).saturating_add(Duration::from_millis(1)), at(15)] {
+            events.append(&key, time, "z".to_owned());
+            for header in ["if-modified-since", "if-unmodified-since"] {
+                let headers = &[(header, "Thu, 01 Jan 1970 00:00:20 GMT")];
+                let (after, body) = ask(&delivery, Method::GET, ENTITY, headers).await;
+                assert_eq!(after.status(), 200);
+                assert!(body.ends_with(b"\"z\"]"));
+                assert_ne!(after.headers()["etag"], before.headers()["etag"]);
+            }
         }
     }
 }

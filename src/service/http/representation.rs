@@ -11,8 +11,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use headers::ETag;
 use http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LOCATION, CONTENT_TYPE, ETAG, LAST_MODIFIED, LINK,
-    VARY,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LOCATION, CONTENT_TYPE, ETAG, LINK, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use sha2::{Digest as _, Sha256};
@@ -39,7 +38,6 @@ pub(super) struct Representation {
     pub(super) state: OpaqueState,
     body: Bytes,
     hash: [u8; 32],
-    last_modified: Option<SystemTime>,
     /// The headers that do not depend on the coding.
     headers: HeaderMap,
     coded: [OnceLock<CodedBody>; Coding::COUNT],
@@ -65,7 +63,6 @@ impl Representation {
     ) -> Result<Self, Error> {
         let body = Bytes::from(state_document::write(&state.show()?, media, links));
         let hash: [u8; 32] = Sha256::digest(&body).into();
-        let last_modified = state.as_of.and_then(to_second);
         let mut headers = HeaderMap::with_capacity(10);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media.name()));
         headers.insert(CACHE_CONTROL, policy.value(freshness));
@@ -83,12 +80,8 @@ impl Representation {
                 headers.insert(name, value);
             }
         };
-        if let Some(at) = last_modified {
-            let date = httpdate::fmt_http_date(at);
-            if freshness != Freshness::Now {
-                put(MEMENTO_DATETIME, date.clone());
-            }
-            put(LAST_MODIFIED, date);
+        if let (Some(at), true) = (state.as_of.and_then(to_second), freshness != Freshness::Now) {
+            put(MEMENTO_DATETIME, httpdate::fmt_http_date(at));
         }
         let digest = URL_SAFE_NO_PAD.encode(hash);
         if freshness == Freshness::Now {
@@ -100,7 +93,7 @@ impl Representation {
             put(CONTENT_LOCATION, links.immutable(version, &digest));
         }
         let coded = [OnceLock::new(), OnceLock::new()];
-        Ok(Self { state, body, hash, last_modified, headers, coded })
+        Ok(Self { state, body, hash, headers, coded })
     }
 
     /// The hash as it stands in the immutable URL.
@@ -122,7 +115,7 @@ impl Representation {
         let coded = self.coded(Coding::accepted(request));
         let with_body = method != Method::HEAD;
         let etag = coded.etag.as_ref();
-        match evaluate(request, etag, self.last_modified) {
+        match evaluate(request, etag) {
             Outcome::Proceed => {
                 let mut response = Response::new(DeliveryBody::of(coded.body.clone(), with_body));
                 *response.headers_mut() = coded.headers.clone();

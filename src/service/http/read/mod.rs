@@ -99,7 +99,7 @@ impl Admitted<'_> {
         let policy = self.served.policy(&self.permit.target().tenant);
         let etag: Option<ETag> = tag.parse().ok();
         let with_body = self.request.method != Method::HEAD;
-        let mut response = match evaluate(&self.request.headers, etag.as_ref(), None) {
+        let mut response = match evaluate(&self.request.headers, etag.as_ref()) {
             Outcome::Proceed => {
                 let mut response = Response::new(DeliveryBody::of(Bytes::from(body), with_body));
                 let media_type = HeaderValue::from_static(media_type);
