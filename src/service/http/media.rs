@@ -76,7 +76,7 @@ impl Coding {
 /// An item of a list with qualities: `text/html;level=1;q=0.5`.
 struct Preference<'a> {
     name: &'a str,
-    /// Whether it has parameters other than the quality.
+    /// Whether it has parameters other than the quality and `profile`.
     has_parameters: bool,
     /// In thousandths. 0 is not acceptable.
     quality: u16,
@@ -90,7 +90,8 @@ impl Preference<'_> {
     /// How closely the range fits a media type, which has no parameters.
     fn specificity(&self, media: Media) -> Option<u8> {
         if self.is(media.name()) {
-            // JSON:API: `ext` and `profile` would have to be applied. None is known here.
+            // JSON:API: an `ext` would have to be applied, and none is known here. A `profile` that is
+            // not known must be ignored.
             (!self.has_parameters || media == Media::Json).then_some(3)
         } else if self.is("application/*") {
             Some(2)
@@ -115,6 +116,7 @@ fn preferences<'a>(
                     Some((name, value)) if name.trim().eq_ignore_ascii_case("q") => {
                         item.quality = quality(value.trim());
                     }
+                    Some((name, _)) if name.trim().eq_ignore_ascii_case("profile") => {}
                     _ => item.has_parameters = true,
                 }
             }
@@ -169,6 +171,8 @@ mod tests {
             ("text/html, */*;q=0.1", Some(Media::Json)),
             ("application/json; charset=utf-8", Some(Media::Json)),
             ("application/vnd.api+json; ext=\"x\"", None),
+            ("application/vnd.api+json; profile=\"https://example.com/p\"", Some(Media::JsonApi)),
+            ("application/vnd.api+json; profile=\"x\"; ext=\"x\"", None),
             ("application/vnd.api+json; ext=\"x\", application/vnd.api+json", Some(Media::JsonApi)),
             ("text/html", None),
             ("*/*;q=0", None),
