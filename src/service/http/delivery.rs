@@ -169,6 +169,7 @@ mod tests {
     use bytes::Bytes;
     use http_body::Body as _;
     use serde::{Deserialize, Serialize};
+    use serde_json::Value;
 
     use super::*;
     use crate::{Aggregate, MemoryEvents, MemoryStore, SnapshotEngine, Timestamp};
@@ -276,6 +277,22 @@ mod tests {
                 assert_eq!(after.status(), 200);
                 assert!(body.ends_with(b"\"z\"]"));
                 assert_ne!(after.headers()["etag"], before.headers()["etag"]);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_links_to_itself() {
+        let (_, delivery) = world().await;
+        let mut path = format!("{ENTITY}/versions?page%5Bsize%5D=1");
+        for version in 1..=2 {
+            let (_, body) = ask(&delivery, Method::GET, &path, &[]).await;
+            let page: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(page["data"][0]["attributes"]["version"], version);
+            assert_eq!(page["links"]["self"], *path);
+            match page["links"]["next"].as_str() {
+                Some(next) => next.clone_into(&mut path),
+                None => assert_eq!(version, 2),
             }
         }
     }

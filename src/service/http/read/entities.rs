@@ -69,7 +69,12 @@ impl Admitted<'_> {
         size: usize,
         next: Option<String>,
     ) -> Result<Response<DeliveryBody>, HttpProblem> {
-        let mut links = Map::from_iter([("self".to_owned(), path.into())]);
+        // JSON:API: the link that generated this document, so with its query.
+        let own = match self.request.uri.query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path.to_owned(),
+        };
+        let mut links = Map::from_iter([("self".to_owned(), own.into())]);
         if let Some(next) = next {
             let mut query = form_urlencoded::Serializer::new(String::new());
             query.extend_pairs(filter);
