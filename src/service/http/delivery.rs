@@ -296,4 +296,13 @@ mod tests {
             }
         }
     }
+
+    #[tokio::test]
+    async fn a_date_before_1970_leads_to_the_first_state() {
+        let (_, delivery) = world().await;
+        let headers = &[("accept-datetime", "Sun, 06 Nov 1960 08:49:37 GMT")];
+        let (found, _) = ask(&delivery, Method::GET, ENTITY, headers).await;
+        assert_eq!(found.status(), 302);
+        assert_eq!(found.headers()["location"], format!("{ENTITY}/versions/1"));
+    }
 }

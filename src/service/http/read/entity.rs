@@ -98,10 +98,7 @@ impl Admitted<'_> {
         date: &HeaderValue,
     ) -> Result<Response<DeliveryBody>, HttpProblem> {
         let invalid = || HttpProblem::bad_request("Accept-Datetime is no date of RFC 1123");
-        let text = date.to_str().map_err(|_| invalid())?;
-        let second = httpdate::parse_http_date(text).map_err(|_| invalid())?;
-        let second = second.duration_since(UNIX_EPOCH).map_err(|_| invalid())?;
-        let second = i64::try_from(second.as_secs()).map_err(|_| invalid())?;
+        let second = date.to_str().ok().and_then(date_second).ok_or_else(invalid)?;
         // A date names a whole second, so the last state of that second is meant: the date of a
         // state leads back to it or to a later one with the same date.
         let end = Timestamp::from_seconds(second)
@@ -179,10 +176,47 @@ impl Admitted<'_> {
     }
 }
 
+/// The second of an HTTP date, also of one before 1970.
+fn date_second(text: &str) -> Option<i64> {
+    if let Ok(time) = httpdate::parse_http_date(text) {
+        return i64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok();
+    }
+    let time = text.ends_with(" GMT").then(|| jiff::fmt::rfc2822::parse(text).ok())??;
+    Some(time.timestamp().as_second())
+}
+
 /// Refuses the empty state, which no event has made.
 fn recorded(state: OpaqueState) -> Result<OpaqueState, HttpProblem> {
     if state.version == 0 {
         return Err(HttpProblem::not_found("no event was recorded by then"));
     }
     Ok(state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_is_any_that_a_header_can_hold() {
+        for (text, second) in [
+            ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+            ("Wed, 31 Dec 1969 23:59:59 GMT", -1),
+            ("Sun, 06 Nov 1960 08:49:37 GMT", -288_803_423),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", 253_402_300_799),
+        ] {
+            assert_eq!(date_second(text), Some(second), "{text}");
+        }
+        for text in [
+            "",
+            "yesterday",
+            "1960-11-06T08:49:37Z",
+            "Mon, 06 Nov 1960 08:49:37 GMT",
+            "Sun, 06 Nov 1960 08:49:37 +0000",
+            "Sun, 06 Nov 1960 08:49:60 EST",
+            "Sun, 31 Feb 1960 08:49:37 GMT",
+        ] {
+            assert_eq!(date_second(text), None, "{text}");
+        }
+    }
 }
