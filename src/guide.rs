@@ -1,6 +1,6 @@
 //! Guides as part of the reference documentation: the design and its rules, the formats, how to
-//! test an aggregate or an application, deploys, retention, operations, the command line, supported state types, how to write a
-//! store or an event source, PostgreSQL, and the changelog.
+//! test an aggregate or an application, deploys, retention, operations, the command line, states over HTTP, supported state types,
+//! how to write a store or an event source, PostgreSQL, and the changelog.
 
 #[doc = include_str!("../docs/design.md")]
 pub mod design {}
@@ -58,6 +58,9 @@ pub mod operations {}
 
 #[doc = include_str!("../docs/command-line.md")]
 pub mod command_line {}
+
+#[doc = include_str!("../docs/http.md")]
+pub mod http {}
 
 #[doc = include_str!("../CHANGELOG.md")]
 pub mod changelog {}
