@@ -17,7 +17,7 @@ use lexopt::Arg::{Long, Short, Value};
 use lexopt::ValueExt as _;
 use snapfold::engine::CacheConfig;
 use snapfold::manager::{CreateOptions, Kinds};
-use snapfold::service::http::{Action, ApiKey, ApiKeys, CachePolicy, Delivery, Scope};
+use snapfold::service::http::{ApiKey, ApiKeys, CachePolicy, Delivery, Permission, Scope};
 use snapfold::trigger::manual;
 use snapfold::{Aggregate, MemoryStore, SnapshotEngine};
 use tokio::net::TcpListener;
@@ -99,10 +99,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         delivery.open_to_everybody()
     } else {
         let keys = ApiKeys::new();
-        for (name, actions) in
-            [("reads", &[Action::Read][..]), ("reads and diagnoses", &Action::ALL)]
-        {
-            let (key, secret) = ApiKey::generate(name, [Scope::new(actions.iter().copied())])?;
+        let reads = &[Permission::Read][..];
+        for (name, permissions) in [("reads", reads), ("reads and diagnoses", Permission::ALL)] {
+            let (key, secret) = ApiKey::generate(name, [Scope::new(permissions.to_vec())])?;
             keys.add(key);
             println!("{name}: Authorization: Bearer {secret}");
         }

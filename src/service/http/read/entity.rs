@@ -157,7 +157,9 @@ impl Admitted<'_> {
         provenance: &Provenance,
         mut response: Response<DeliveryBody>,
     ) -> Response<DeliveryBody> {
-        if !self.permit.may(Permission::Diagnose) {
+        // A shared cache would show it to everybody.
+        let is_public = self.served.policy(&self.permit.target().tenant).is_public();
+        if is_public || !self.permit.may(Permission::Diagnose) {
             return response;
         }
         let timings = provenance.timings;
