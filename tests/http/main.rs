@@ -8,6 +8,7 @@
     reason = "a test may panic"
 )]
 
+mod answers;
 mod caching;
 mod conditions;
 mod files;

@@ -111,7 +111,7 @@ async fn every_cell_of_route_and_principal_is_as_specified() {
     // Exactly the permission that a route needs, and every other one.
     let (delivery, digest) = delivery(keys.clone()).await;
     let mut cells = 0;
-    for route in ROUTES.iter() {
+    for route in &ROUTES {
         for permission in Permission::ALL.to_vec() {
             let (key, secret) = new("one permission", Scope::new([permission]).tenants(["north"]));
             keys.add(key);
