@@ -19,6 +19,7 @@ use crate::manager::{AdminContext, Rejected, SnapshotAdmin, SnapshotFilter};
 use crate::record::SnapshotMeta;
 use crate::retention::Retention;
 use crate::store::Cursor;
+use crate::timestamp::Timestamp;
 
 /// Runs one [`Task`], or applies one retention policy, to many aggregates of a kind: those that the
 /// store or the event source lists, or those that the caller names.
@@ -58,6 +59,7 @@ pub struct Batch {
     context: AdminContext,
     on_progress: Option<Arc<OnProgress>>,
     pub(super) watcher: Option<Arc<dyn BatchWatcher>>,
+    pub(super) savepoint_time: Option<Timestamp>,
 }
 
 /// The number of aggregates whose snapshots are listed for a page.
@@ -108,6 +110,7 @@ impl Batch {
             context: AdminContext::new("batch"),
             on_progress: None,
             watcher: None,
+            savepoint_time: None,
         }
     }
 

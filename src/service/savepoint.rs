@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::record::SnapshotMeta;
 use crate::store::{Mark, MarkKind};
+use crate::timestamp::Timestamp;
 
 /// What the names of the pins of savepoints begin with.
 const PREFIX: &str = "savepoint ";
@@ -22,8 +23,8 @@ impl Batch {
     /// [list its aggregates](crate::EventSource::keys).
     ///
     /// The states are those at which each aggregate was reached, one after the other. Commits
-    /// between them are in some and not in others: stop commits meanwhile if the states must belong
-    /// to one moment. An aggregate that is part of the savepoint already is left as it is, so a
+    /// between them are in some and not in others: if the states must belong to one moment, set it
+    /// with [`savepoint_time`](Self::savepoint_time), or stop commits meanwhile. An aggregate that is part of the savepoint already is left as it is, so a
     /// savepoint that failed for some aggregates is completed by the same call. Use the same name
     /// for several kinds if they belong together.
     ///
@@ -50,15 +51,28 @@ impl Batch {
     /// [marks](crate::store::Capabilities::marks).
     pub async fn savepoint(&self, name: &str) -> BatchReport {
         match savepoint_pin(name) {
-            Ok(pin) => self.listed(TaskAction::Savepoint(pin)).await,
+            Ok(pin) => self.listed(TaskAction::Savepoint(pin, self.savepoint_time)).await,
             Err(error) => self.refused(error),
         }
+    }
+
+    /// Lets [`savepoint`](Self::savepoint) and [`savepoint_of`](Self::savepoint_of) take the states
+    /// at one moment instead of the current ones: of each aggregate, the state after all events up to
+    /// the first one that was recorded later, as [`Point::Time`](crate::Point::Time). So it does not
+    /// matter how long the batch takes, and a batch that is repeated completes the same cut. An
+    /// aggregate without events by then is left out.
+    ///
+    /// Choose a moment before which nothing is recorded any more: a little in the past if several
+    /// machines record events, by as much as their clocks and their commits may lag.
+    pub fn savepoint_time(mut self, time: Timestamp) -> Self {
+        self.savepoint_time = Some(time);
+        self
     }
 
     /// As [`savepoint`](Self::savepoint), for these aggregates.
     pub async fn savepoint_of(&self, name: &str, keys: &[AggregateKey]) -> BatchReport {
         match savepoint_pin(name) {
-            Ok(pin) => self.named(TaskAction::Savepoint(pin), keys).await,
+            Ok(pin) => self.named(TaskAction::Savepoint(pin, self.savepoint_time), keys).await,
             Err(error) => self.refused(error),
         }
     }

@@ -12,12 +12,14 @@ use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
 use crate::ledger::{KeepRule, ScheduleKey, Task};
 use crate::manager::{
-    AdminContext, CreateOptions, CreateOutcome, Rejected, Retained, SnapshotAdmin, SnapshotFilter,
+    AdminContext, CreateOptions, CreateOutcome, Point, Rejected, Retained, SnapshotAdmin,
+    SnapshotFilter,
 };
 use crate::record::SnapshotMeta;
 use crate::retention::{Retention, keep_last, keep_within};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{Cursor, MarkChange, MarkKind, Page, Selection};
+use crate::timestamp::Timestamp;
 
 pub(super) const NAME: &str = "run a task";
 /// The number of keys in one page.
@@ -34,8 +36,8 @@ pub(super) enum TaskAction {
     Policy(Arc<dyn Retention>),
     /// Retires the snapshots that the filter selects, under a name.
     Retire(SnapshotFilter, String),
-    /// Pins a snapshot of the current state under a name.
-    Savepoint(String),
+    /// Pins a snapshot under a name: of the current state, or of the state at a time.
+    Savepoint(String, Option<Timestamp>),
     /// Clears the pins of a name.
     Release(String),
     /// Looks for a snapshot of the current generation.
@@ -230,7 +232,7 @@ impl TaskWork {
     ) -> Result<Page<AggregateKey, Cursor>, Error> {
         let page = match self.action {
             TaskAction::Task(Task::SnapshotAll)
-            | TaskAction::Savepoint(_)
+            | TaskAction::Savepoint(..)
             | TaskAction::Coverage => self.admin.event_keys(tenant, after, limit).await?,
             _ => self.admin.keys(tenant, after, limit).await?,
         };
@@ -246,7 +248,7 @@ impl TaskWork {
                 let retired = self.admin.retire(key, filter, name, &self.context).await?;
                 return Ok(Acted { changed: retired > 0, ..Acted::default() });
             }
-            TaskAction::Savepoint(pin) => return self.savepoint(key, pin).await,
+            TaskAction::Savepoint(pin, time) => return self.savepoint(key, pin, *time).await,
             TaskAction::Release(pin) => return self.release(key, pin).await,
             TaskAction::Coverage => {
                 let is_uncovered = !self.admin.is_covered(key).await?;
@@ -285,12 +287,26 @@ impl TaskWork {
         Ok(pinned.map(SnapshotMeta::id).collect())
     }
 
-    /// Pins a snapshot of the current state, unless the aggregate has one with this pin.
-    async fn savepoint(&self, key: &AggregateKey, pin: &str) -> Result<Acted, Error> {
+    /// Pins a snapshot of the current state, or of the state at a time, unless the aggregate has one
+    /// with this pin.
+    async fn savepoint(
+        &self,
+        key: &AggregateKey,
+        pin: &str,
+        time: Option<Timestamp>,
+    ) -> Result<Acted, Error> {
         if !self.pinned(key, pin).await?.is_empty() {
             return Ok(Acted::default());
         }
-        let options = CreateOptions::new().pin(pin);
+        let mut options = CreateOptions::new().pin(pin);
+        if let Some(time) = time {
+            let version = self.admin.explain(key, Point::Time(time)).await?.version;
+            if version == 0 {
+                // No event was recorded by then.
+                return Ok(Acted::default());
+            }
+            options = options.at_version(version);
+        }
         let created = self.admin.create(key, options, &self.context).await?;
         Ok(Acted { changed: created.meta().is_some(), ..Acted::default() })
     }

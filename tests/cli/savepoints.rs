@@ -61,6 +61,25 @@ fn a_savepoint_is_taken_kept_and_released() {
 }
 
 #[test]
+fn a_savepoint_is_taken_of_one_moment() {
+    let shop = shop();
+    let take = |name: &str, time: &str| {
+        run(&shop, &["savepoint", "take", name, "account", "--at", time, "--json"])
+    };
+    let before = document(&take("before", "0001-01-01T00:00:00Z"));
+    assert_eq!(
+        (&before["kinds"][0]["pinned"], &before["kinds"][0]["failed"]),
+        (&0.into(), &0.into())
+    );
+    assert_eq!(document(&take("after", "9999-01-01T00:00:00Z"))["kinds"][0]["pinned"], 1);
+    assert_eq!(
+        shop.json(&["savepoint", "show", "after"])["snapshots"][0]["snapshot"]["version"],
+        1_000
+    );
+    assert_eq!(take("never", "yesterday").code, 2);
+}
+
+#[test]
 fn a_savepoint_is_taken_of_named_aggregates_and_released_through_the_engine() {
     let shop = shop();
     let arguments = ["savepoint", "take", "one", "account", "--id", "alice", "--json"];

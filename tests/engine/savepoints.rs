@@ -80,6 +80,33 @@ async fn a_savepoint_keeps_one_snapshot_of_each_aggregate_until_it_is_released()
 }
 
 #[tokio::test]
+async fn a_savepoint_of_a_moment_is_one_cut_however_long_it_takes() {
+    let bank = Bank::new();
+    // Half of the aggregates go on, before and while the savepoint is taken.
+    for key in bank.keys.iter().step_by(2) {
+        for version in 6..=9 {
+            bank.events.append(key, at(version), Event::Deposited(1));
+        }
+    }
+    let late = key("late");
+    bank.events.append(&late, at(8), Event::Deposited(1));
+    let batch = bank.batch().savepoint_time(at(7));
+    let first = batch.savepoint_of("cut", &bank.keys[..150]).await;
+    assert_eq!((first.counts.changed, first.counts.failed), (150, 0), "{first}");
+    bank.deposit(10, 12);
+    let rest = batch.savepoint("cut").await;
+    assert_eq!((rest.counts.changed, rest.counts.failed), (150, 0), "{rest}");
+    let members = batch.savepoint_members("cut").await.unwrap();
+    assert_eq!(members.len(), 300);
+    for (n, (meta, key)) in members.iter().zip(&bank.keys).enumerate() {
+        let expected = if n % 2 == 0 { 7 } else { 5 };
+        assert_eq!((&meta.key, meta.version), (key, expected));
+        let then = bank.engine.at_time(key, at(7)).await.unwrap();
+        assert_eq!((then.version, then.state.balance), (expected, expected.cast_signed()));
+    }
+}
+
+#[tokio::test]
 async fn names_that_cannot_be_are_refused() {
     let bank = Bank::new();
     let batch = bank.batch();

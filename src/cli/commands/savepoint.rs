@@ -12,6 +12,7 @@ use crate::cli::output::{count, key_json, shown, shown_error, shown_key};
 use crate::cli::session::CliSession;
 use crate::error::ErrorKind;
 use crate::service::{Batch, BatchReport, progress_bar, savepoint_pin};
+use crate::timestamp::Timestamp;
 
 /// Take, list, show and release savepoints: one name for a snapshot of each of many aggregates
 ///
@@ -43,6 +44,9 @@ enum SavepointCommand {
         /// Only this aggregate of the kind; may be repeated
         #[arg(long = "id", value_name = "ID")]
         ids: Vec<String>,
+        /// Take the states at this time (RFC 3339) instead of the current ones: one cut of all
+        #[arg(long, value_name = "TIME")]
+        at: Option<Timestamp>,
         /// Why, for the audit trail
         #[arg(long, value_name = "TEXT", default_value = "")]
         reason: String,
@@ -86,9 +90,9 @@ impl SavepointArguments {
                 session.context = session.context.clone().reason(reason);
                 release(session, &name, yes).await
             }
-            SavepointCommand::Take { name, kinds, ids, reason } => {
+            SavepointCommand::Take { name, kinds, ids, at, reason } => {
                 session.context = session.context.clone().reason(reason);
-                take(session, &name, &kinds, &ids).await
+                take(session, &name, &kinds, &ids, at).await
             }
         }
     }
@@ -99,6 +103,7 @@ async fn take(
     name: &str,
     kinds: &[String],
     ids: &[String],
+    at: Option<Timestamp>,
 ) -> Result<CliFinding, CliFailure> {
     // Whatever can be refused is refused before the first snapshot is taken.
     let mut admins = Vec::with_capacity(kinds.len());
@@ -117,10 +122,13 @@ async fn take(
     let mut taken = Vec::with_capacity(kinds.len());
     for (kind, admin) in kinds.iter().zip(admins) {
         let bar = progress_bar(None);
-        let batch = Batch::new(admin)
+        let mut batch = Batch::new(admin)
             .tenant(session.tenant.clone().unwrap_or_default())
             .context(session.context.clone())
             .show_progress(bar.clone());
+        if let Some(time) = at {
+            batch = batch.savepoint_time(time);
+        }
         let report = if keys.is_empty() {
             batch.savepoint(name).await
         } else {
