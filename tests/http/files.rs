@@ -113,7 +113,11 @@ async fn a_folder_of_somebody_else_is_not_touched() {
     let (shop, folder) = (shop().await, tempfile::tempdir().unwrap());
     let kind = folder.path().join("north/stock");
     std::fs::create_dir_all(&kind).unwrap();
-    for (name, content) in [("thesis.doc", "years of work"), ("index.json", "{\"format\":2}")] {
+    for (name, content) in [
+        ("thesis.doc", "years of work"),
+        ("alice.json", "{\"mine\":true}"),
+        ("index.json", "{\"format\":2}"),
+    ] {
         std::fs::write(kind.join(name), content).unwrap();
         let before = tree(folder.path());
         let export = StaticExport::new(shop.kinds.clone(), folder.path()).project("north");

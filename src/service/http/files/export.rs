@@ -117,7 +117,7 @@ impl StaticExport {
         report: &mut ExportReport,
     ) -> Result<(), Error> {
         let path = self.path.join(encode(tenant)).join(encode(admin.kind()));
-        let folder = Folder::open(path).map_err(failed)?;
+        let folder = Folder::open(path, tenant, admin.kind()).map_err(failed)?;
         let mut index = ExportIndex::new(tenant, admin.kind());
         let mut after: Option<Cursor> = None;
         loop {

@@ -10,6 +10,8 @@ use super::export_index::{ExportEntry, ExportIndex};
 use crate::service::http::segment::{encode, hex};
 
 const INDEX: &str = "index.json";
+/// The index while it is written.
+const INDEX_WRITTEN: &str = "index.json.tmp";
 /// The longest file name that is not replaced by a hash. File systems allow 255 bytes.
 const MAX_NAME: usize = 200;
 
@@ -21,9 +23,9 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Opens or creates a folder. One that has files, but no index of an export, is refused: it
-    /// belongs to somebody else.
-    pub(super) fn open(path: PathBuf) -> io::Result<Self> {
+    /// Opens or creates the folder of a kind. One that has files, but no index of an export, is
+    /// refused: it belongs to somebody else.
+    pub(super) fn open(path: PathBuf, project: &str, kind: &str) -> io::Result<Self> {
         fs::create_dir_all(&path)?;
         let before =
             match fs::read(path.join(INDEX)) {
@@ -33,18 +35,18 @@ impl Folder {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => None,
                 Err(error) => return Err(error),
             };
-        // What a run leaves that is interrupted before its first index has the suffix as well.
-        let is_foreign =
-            |name: &Path| !name.extension().is_some_and(|it| it == "json" || it == "tmp");
-        if before.is_none() {
-            for entry in fs::read_dir(&path)? {
-                let entry = entry?;
-                if entry.file_type()?.is_file() && is_foreign(Path::new(&entry.file_name())) {
-                    return Err(refused(&path, "it has files of others"));
+        let folder = Self { path, before };
+        if folder.before.is_none() {
+            for entry in fs::read_dir(&folder.path)? {
+                // What is left of a first index that was interrupted.
+                if entry?.file_name().as_encoded_bytes() != INDEX_WRITTEN.as_bytes() {
+                    return Err(refused(&folder.path, "it has files of others"));
                 }
             }
+            // Written first, so that the files of a run that is interrupted are known to be ours.
+            folder.replace(INDEX, &ExportIndex::new(project, kind).to_bytes())?;
         }
-        Ok(Self { path, before })
+        Ok(folder)
     }
 
     /// The name of the file of an aggregate.
