@@ -22,7 +22,7 @@ pub(crate) struct Repository {
 }
 
 impl Repository {
-    /// Lists the commits of each revision, or of HEAD if there is none.
+    /// Lists the commits of each revision, or of HEAD if none is given.
     pub(crate) fn open(directory: OsString, revisions: Vec<OsString>) -> Result<Self, Error> {
         let directory = PathBuf::from(directory);
         let revisions = if revisions.is_empty() { vec!["HEAD".into()] } else { revisions };
