@@ -131,6 +131,7 @@ pub mod engine;
 mod error;
 pub mod events;
 mod generation;
+mod hex;
 mod key;
 pub mod layer;
 pub mod ledger;

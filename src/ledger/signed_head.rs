@@ -8,10 +8,11 @@ use super::chain::AuditHead;
 use super::hash::AuditHash;
 use super::wire::put_text;
 use crate::error::{Error, ErrorKind};
+use crate::hex::unhex;
 use crate::record::{SigningKeys, is_key_id};
 use crate::timestamp::Timestamp;
 
-/// What each signed text begins with, so that a signature of something else is none of a head.
+/// Begins each signed text, so that a signature of something else cannot be used for a head.
 const DOMAIN: &str = "snapfold-trail-1";
 /// What the text form of any release begins with.
 const ANY_RELEASE: &str = "snapfold-trail-";
@@ -116,10 +117,10 @@ impl FromStr for SignedHead {
             let (DOMAIN, sequence, hash, mac) = (word()?, word()?, word()?, word()?) else {
                 return None;
             };
-            let hash = AuditHash::from_bytes(unhex(hash)?);
+            let hash = AuditHash::from_bytes(unhex(hash)?.try_into().ok()?);
             let head = AuditHead { sequence: sequence.parse().ok()?, hash };
             let key_id = word().filter(|id| is_key_id(id))?.to_owned();
-            Some(Self { head, key_id, mac: unhex(mac)? })
+            Some(Self { head, key_id, mac: unhex(mac)?.try_into().ok()? })
         };
         // Each head has one text form.
         parse().filter(|head| head.to_string() == text).ok_or_else(|| {
@@ -130,15 +131,6 @@ impl FromStr for SignedHead {
             Error::new(ErrorKind::InvalidInput, "read a signed head", message)
         })
     }
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        let digits = text.get(at.saturating_mul(2)..at.saturating_mul(2).saturating_add(2))?;
-        *byte = u8::from_str_radix(digits, 16).ok()?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

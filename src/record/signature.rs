@@ -4,7 +4,7 @@ use super::layout::CHECKED_FROM;
 use super::reject::RejectReason;
 use super::signing_keys::SigningKeys;
 
-/// What every signed record begins with, so that a signature of something else is none of a record.
+/// Begins each signed text, so that a signature of something else cannot be used for a record.
 const DOMAIN: &[u8; 17] = b"snapfold-record-1";
 pub(super) const MAC_BYTES: usize = 32;
 /// Takes the place of what depends on the signature itself.

@@ -152,6 +152,10 @@ async fn each_principal_has_its_own_quota() {
     let missing = "/projects/~/entities/stock/nobody";
     let missing = get_with(&delivery, missing, &[("authorization", &two)]).await;
     assert_eq!((missing.status.as_u16(), missing.has("ratelimit")), (404, true));
+    // So are those that are refused.
+    let foreign = "/projects/north/entities/stock/alice";
+    let foreign = get_with(&delivery, foreign, &[("authorization", &two)]).await;
+    assert_eq!((foreign.status.as_u16(), foreign.has("ratelimit")), (403, true));
     // Wrong keys have one quota together, which does not stop the right ones.
     let wrong: Vec<_> = futures_util::future::join_all((0..1_000).map(|_| ask("Bearer x"))).await;
     let counted = |status| wrong.iter().filter(|answer| answer.status == status).count();

@@ -9,10 +9,9 @@ use serde_json::{Value, json};
 
 use super::ls::limit;
 use crate::cli::failure::{CliFailure, CliFinding};
-use crate::cli::output::{
-    Grid, GridColumn, Tone, count, key_json, minute, shown, shown_key, tell, unhex,
-};
+use crate::cli::output::{Grid, GridColumn, Tone, count, key_json, minute, shown, shown_key, tell};
 use crate::cli::session::CliSession;
+use crate::hex::unhex;
 use crate::ledger::{
     AuditEntry, AuditHash, AuditHead, AuditOutcome, AuditRecord, AuditRequest, Ledger, SignedHead,
     SignedTrail, TrailCheck,

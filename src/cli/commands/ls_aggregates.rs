@@ -4,10 +4,9 @@ use serde_json::json;
 
 use super::keys::{keys_request, snapshots_of_each};
 use crate::cli::failure::{CliFailure, CliFinding};
-use crate::cli::output::{
-    Grid, GridColumn, age, hex, key_json, shown, shown_id, size, tell, unhex,
-};
+use crate::cli::output::{Grid, GridColumn, age, key_json, shown, shown_id, size, tell};
 use crate::cli::session::CliSession;
+use crate::hex::{hex, unhex};
 use crate::key::AggregateKey;
 use crate::record::SnapshotMeta;
 use crate::store::Cursor;

@@ -7,9 +7,10 @@ use super::keys::{no_snapshots, snapshots_of};
 use super::payload::json_payload;
 use crate::cli::failure::{CliFailure, CliFinding};
 use crate::cli::output::{
-    Grid, GridColumn, age, clean, hex, key_json, meta_json, pretty, shown, shown_key,
+    Grid, GridColumn, age, clean, key_json, meta_json, pretty, shown, shown_key,
 };
 use crate::cli::session::{CliSession, OpenStore};
+use crate::hex::hex;
 use crate::key::AggregateKey;
 use crate::manager::{Point, SnapshotAdmin};
 use crate::record::{SnapshotDetails, SnapshotMeta};

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::text::hex;
+use crate::hex::hex;
 use crate::key::AggregateKey;
 use crate::record::{Generation, SnapshotDetails, SnapshotMeta};
 use crate::store::{Mark, MarkKind};

@@ -12,6 +12,4 @@ pub(super) use json::{clean, generation_json, key_json, meta_json, one_line};
 pub(super) use pretty::pretty;
 pub(super) use progress::{bytes_progress, snapshots_progress};
 pub(super) use screen::{Screen, Tone, tell};
-pub(super) use text::{
-    age, count, hex, minute, shown, shown_error, shown_id, shown_key, size, unhex,
-};
+pub(super) use text::{age, count, minute, shown, shown_error, shown_id, shown_key, size};

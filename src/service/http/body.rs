@@ -24,6 +24,13 @@ impl DeliveryBody {
         Self { left: Some(bytes).filter(|bytes| with_body && !bytes.is_empty()), stated }
     }
 
+    /// An answer without a body.
+    pub(super) fn nothing(status: StatusCode) -> Response<Self> {
+        let mut response = Response::new(Self::default());
+        *response.status_mut() = status;
+        response
+    }
+
     /// States the length in `Content-Length`. A server knows that of a body, but not that of the body
     /// that the answer to a HEAD leaves out.
     pub(super) fn state_length(mut response: Response<Self>) -> Response<Self> {

@@ -11,6 +11,8 @@ use super::cache_policy::CachePolicy;
 use super::cursor::CursorSeal;
 use super::delivery::Delivery;
 use super::guard::{Authenticator, Gate, Limiter, RequestQuota};
+use super::random::random;
+use super::representation::Representation;
 use super::served::Served;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind};
@@ -157,18 +159,13 @@ impl DeliveryBuilder {
         if !(self.prefix.is_empty() || is_path && is_plain) {
             return Err(invalid("the prefix is no path: use one such as /api/v1"));
         }
-        let mut secret = self.cursor_secret.unwrap_or_default();
-        if self.cursor_secret.is_none() {
-            getrandom::fill(&mut secret).map_err(|source| {
-                let message = "the operating system has no random bits";
-                Error::new(ErrorKind::Unsupported, NAME, message).with_source(source)
-            })?;
-        }
+        let secret = match self.cursor_secret {
+            Some(secret) => secret,
+            None => random(NAME)?,
+        };
         let rendered = Cache::builder()
             .max_capacity(self.cache_bytes)
-            .weigher(|_, it: &Arc<super::representation::Representation>| {
-                u32::try_from(it.weight()).unwrap_or(u32::MAX)
-            })
+            .weigher(|_, it: &Arc<Representation>| u32::try_from(it.weight()).unwrap_or(u32::MAX))
             .build();
         Ok(Delivery::new(Served {
             kinds: self.kinds,

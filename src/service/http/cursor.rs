@@ -22,14 +22,11 @@ impl CursorSeal {
 
     /// Opens a cursor that was sealed for the same list.
     pub(super) fn open(&self, list: &str, text: &str) -> Result<Vec<u8>, HttpProblem> {
-        let wrong = || {
-            let detail = "the cursor is not one of this list: follow the link of the page before";
-            HttpProblem::parameter("page[after]", detail)
-        };
-        let mut bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| wrong())?;
+        let decoded = URL_SAFE_NO_PAD.decode(text);
+        let mut bytes = decoded.map_err(|_| HttpProblem::foreign_cursor())?;
         let cursor = bytes.split_off(bytes.len().min(TAG_BYTES));
         let is_ours: bool = self.tag(list, &cursor).ct_eq(&bytes).into();
-        if is_ours { Ok(cursor) } else { Err(wrong()) }
+        if is_ours { Ok(cursor) } else { Err(HttpProblem::foreign_cursor()) }
     }
 
     fn tag(&self, list: &str, cursor: &[u8]) -> [u8; TAG_BYTES] {

@@ -112,8 +112,7 @@ impl Delivery {
         let target = Target::resolve(path.strip_prefix(&self.0.prefix).unwrap_or(path))?;
         let methods = target.route.methods;
         if request.method == Method::OPTIONS {
-            let mut response = Response::new(DeliveryBody::default());
-            *response.status_mut() = StatusCode::NO_CONTENT;
+            let mut response = DeliveryBody::nothing(StatusCode::NO_CONTENT);
             response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
             return Ok(response);
         }
@@ -128,15 +127,12 @@ impl Delivery {
             );
         }
         let permit = self.0.gate.admit(request, target).await?;
-        let mut answer = match read::answer(&self.0, request, &permit, media).await {
-            Ok(response) => response,
-            Err(problem) => {
-                let with_body = request.method != Method::HEAD;
-                problem.into_response(media.unwrap_or(Media::Json), with_body)
-            }
-        };
-        permit.describe(answer.headers_mut());
-        Ok(answer)
+        let mut answer = read::answer(&self.0, request, &permit, media).await;
+        permit.describe(match &mut answer {
+            Ok(response) => response.headers_mut(),
+            Err(problem) => problem.headers(),
+        });
+        answer
     }
 }
 

@@ -125,7 +125,7 @@ fn preferences<'a>(
     )
 }
 
-/// A quality in thousandths. What is none counts as 0, so that it is never preferred.
+/// A quality in thousandths. An invalid one counts as 0, so that it is never preferred.
 fn quality(text: &str) -> u16 {
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
     if part.len() > 3 || !part.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::body::DeliveryBody;
 use super::guard::whole_seconds;
 use super::media::Media;
+use super::parameter_names::PAGE_AFTER;
 use crate::error::{Error, ErrorKind, Retry};
 
 /// An error as the client sees it.
@@ -42,6 +43,18 @@ impl HttpProblem {
         problem
     }
 
+    /// The cursor is not one that this server sealed for this list.
+    pub(super) fn foreign_cursor() -> Self {
+        let detail = "the cursor is not one of this list: follow the link of the page before";
+        Self::parameter(PAGE_AFTER, detail)
+    }
+
+    /// 412.
+    pub(super) fn precondition_failed() -> Self {
+        let title = "The resource is not the expected one";
+        Self::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", title)
+    }
+
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such resource").detail(detail)
     }
@@ -56,7 +69,7 @@ impl HttpProblem {
     pub(super) fn not_acceptable() -> Self {
         let title = "No acceptable representation exists";
         Self::new(StatusCode::NOT_ACCEPTABLE, "not-acceptable", title)
-            .detail("accept application/json or application/vnd.api+json without parameters")
+            .detail("accept application/json, or application/vnd.api+json without extensions")
     }
 
     /// It is not known who asks.

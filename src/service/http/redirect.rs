@@ -13,8 +13,7 @@ pub(super) fn redirect(
 ) -> Result<Response<DeliveryBody>, HttpProblem> {
     let location = HeaderValue::from_str(to)
         .map_err(|_| HttpProblem::bad_request("the query has characters that no URL has"))?;
-    let mut response = Response::new(DeliveryBody::default());
-    *response.status_mut() = status;
+    let mut response = DeliveryBody::nothing(status);
     response.headers_mut().insert(LOCATION, location);
     Ok(response)
 }

@@ -122,15 +122,11 @@ impl Representation {
                 Ok(response)
             }
             Outcome::NotModified => {
-                let mut response = Response::new(DeliveryBody::default());
-                *response.status_mut() = StatusCode::NOT_MODIFIED;
+                let mut response = DeliveryBody::nothing(StatusCode::NOT_MODIFIED);
                 *response.headers_mut() = coded.not_modified.clone();
                 Ok(response)
             }
-            Outcome::Failed => {
-                let title = "The state is not the expected one";
-                Err(HttpProblem::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", title))
-            }
+            Outcome::Failed => Err(HttpProblem::precondition_failed()),
         }
     }
 

@@ -1,16 +1,15 @@
 //! [`Route`]: the table of routes, from which paths are resolved.
 
+use std::borrow::Cow;
+
 use http::Method;
 use http::request::Parts;
 
 use super::guard::Permission;
+use super::parameter_names::{FILTER_KIND, PAGE_AFTER, PAGE_SIZE};
 use super::problem::HttpProblem;
 use super::segment;
 use crate::key::AggregateKey;
-
-pub(super) const FILTER_KIND: &str = "filter[kind]";
-pub(super) const PAGE_SIZE: &str = "page[size]";
-pub(super) const PAGE_AFTER: &str = "page[after]";
 
 /// What a path names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -86,21 +85,15 @@ impl Target {
         let route = ROUTES.iter().find(|route| route.fits(path)).ok_or_else(unknown)?;
         let (mut tenant, mut kind, mut id) = (String::new(), String::new(), None);
         let (mut version, mut digest) = (0, String::new());
-        let mut canonical = String::with_capacity(path.len());
         let mut is_moved = false;
         for (part, segment) in route.path.split('/').zip(path.split('/')).skip(1) {
-            canonical.push('/');
             match part {
                 "{version}" => {
                     version = parse_version(segment).ok_or_else(|| {
                         HttpProblem::not_found("a version is a number without leading zeros")
                     })?;
-                    canonical.push_str(segment);
                 }
-                "{digest}" => {
-                    segment.clone_into(&mut digest);
-                    canonical.push_str(segment);
-                }
+                "{digest}" => segment.clone_into(&mut digest),
                 "{project}" | "{kind}" | "{id}" => {
                     let (text, is_its_form) = segment::decode(segment).ok_or_else(|| {
                         HttpProblem::bad_request(format!(
@@ -109,32 +102,31 @@ impl Target {
                         ))
                     })?;
                     is_moved |= !is_its_form;
-                    canonical.push_str(&segment::encode(&text));
                     match part {
                         "{project}" => tenant = text,
                         "{kind}" => kind = text,
                         _ => id = Some(text),
                     }
                 }
-                literal => canonical.push_str(literal),
+                _ => {}
             }
         }
         let key = match &id {
             Some(id) => Some(AggregateKey::from_parts(&tenant, &kind, id)?),
             None => None,
         };
-        let moved = is_moved.then_some(canonical);
+        let moved = is_moved.then(|| route.canonical(path));
         Ok(Self { route, tenant, key, version, digest, moved })
     }
 
     /// The kind that a request concerns; `None` if it concerns all kinds of the tenant.
-    pub(super) fn kind(&self, request: &Parts) -> Option<String> {
+    pub(super) fn kind<'a>(&'a self, request: &'a Parts) -> Option<Cow<'a, str>> {
         if let Some(key) = &self.key {
-            return Some(key.kind().to_owned());
+            return Some(key.kind().into());
         }
         let query = request.uri.query().unwrap_or_default();
         let mut parameters = form_urlencoded::parse(query.as_bytes());
-        parameters.find(|(name, _)| name == FILTER_KIND).map(|(_, kind)| kind.into_owned())
+        parameters.find(|(name, _)| name == FILTER_KIND).map(|(_, kind)| kind)
     }
 }
 
@@ -149,6 +141,17 @@ impl Route {
                 _ => return false,
             }
         }
+    }
+
+    /// A path that fits, with the one form of each of its texts.
+    fn canonical(&self, path: &str) -> String {
+        let segments =
+            self.path.split('/').zip(path.split('/')).map(|(part, segment)| match part {
+                "{project}" | "{kind}" | "{id}" => segment::decode(segment)
+                    .map_or(Cow::Borrowed(segment), |(text, _)| segment::encode(&text).into()),
+                _ => Cow::Borrowed(segment),
+            });
+        segments.collect::<Vec<_>>().join("/")
     }
 
     pub(super) fn allows(&self, method: &Method) -> bool {

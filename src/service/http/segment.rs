@@ -5,8 +5,6 @@
 //! `A-Z a-z 0-9 . _ -` and is neither `.` nor `..`, and otherwise `~` followed by the URL-safe base64
 //! of its UTF-8 bytes, without padding. Each text has exactly one such form.
 
-use std::fmt::Write as _;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::percent_decode_str;
@@ -40,15 +38,6 @@ pub(super) fn decode(segment: &str) -> Option<(String, bool)> {
 fn is_plain(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     !text.is_empty() && text != "." && text != ".." && text.bytes().all(is_plain)
-}
-
-/// Bytes as lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 #[cfg(test)]

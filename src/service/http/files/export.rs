@@ -9,10 +9,11 @@ use super::export_index::{ExportEntry, ExportIndex};
 use super::folder::Folder;
 use super::report::ExportReport;
 use crate::error::{Error, ErrorKind};
+use crate::hex::hex;
 use crate::key::AggregateKey;
 use crate::manager::{Kinds, Point, SnapshotAdmin};
 use crate::service::http::canonical;
-use crate::service::http::segment::{encode, hex};
+use crate::service::http::segment::encode;
 use crate::store::Cursor;
 
 const NAME: &str = "export states as files";

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::export_index::{ExportEntry, ExportIndex};
-use crate::service::http::segment::{encode, hex};
+use crate::hex::hex;
+use crate::service::http::segment::encode;
 
 const INDEX: &str = "index.json";
 /// The index while it is written.

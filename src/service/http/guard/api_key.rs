@@ -15,8 +15,9 @@ use super::principal::{Principal, Scope};
 use super::quota::RequestQuota;
 use crate::checksum::crc32;
 use crate::clock::{Clock, SystemClock};
-use crate::error::{Error, ErrorKind};
-use crate::service::http::segment::hex;
+use crate::error::Error;
+use crate::hex::hex;
+use crate::service::http::random::random;
 use crate::timestamp::Timestamp;
 
 const ID_BYTES: usize = 6;
@@ -60,17 +61,13 @@ impl ApiKey {
     /// client sends. Only the client can keep that text.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] if the operating system has no random bits.
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if the operating system has no random bits.
     pub fn generate(
         name: impl Into<String>,
         scopes: impl IntoIterator<Item = Scope>,
     ) -> Result<(Self, String), Error> {
-        let mut random = [0; ID_BYTES + SECRET_BYTES];
-        getrandom::fill(&mut random).map_err(|source| {
-            let message = "the operating system has no random bits";
-            Error::new(ErrorKind::Unsupported, "make an API key", message).with_source(source)
-        })?;
-        let (id, secret) = random.split_at(ID_BYTES);
+        let bytes: [u8; ID_BYTES + SECRET_BYTES] = random("make an API key")?;
+        let (id, secret) = bytes.split_at(ID_BYTES);
         let (id, secret) = (hex(id), hex(secret));
         let mut text = format!("{PREFIX}{id}_{secret}");
         // So that a typing error, and a scanner for secrets, need no look-up.

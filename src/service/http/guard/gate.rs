@@ -48,16 +48,15 @@ impl Gate {
             });
         };
         let counted = limiter.count(&principal.name, principal.quota);
-        if let Counted::Exceeded { wait, .. } = counted {
-            let mut problem = HttpProblem::too_many(wait);
-            counted.describe(problem.headers());
-            return Err(problem);
-        }
-        let kind = target.kind(request);
-        if !principal.may(target.route.permission, &target.tenant, kind.as_deref()) {
-            return Err(HttpProblem::forbidden());
-        }
-        Ok(Permit { target, principal: Some(principal), counted })
+        let (permission, tenant) = (target.route.permission, &target.tenant);
+        let is_allowed = principal.may(permission, tenant, target.kind(request).as_deref());
+        let mut problem = match counted {
+            Counted::Exceeded { wait, .. } => HttpProblem::too_many(wait),
+            _ if is_allowed => return Ok(Permit { target, principal: Some(principal), counted }),
+            _ => HttpProblem::forbidden(),
+        };
+        counted.describe(problem.headers());
+        Err(problem)
     }
 }
 

@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use super::Admitted;
 use crate::key::AggregateKey;
 use crate::service::http::body::DeliveryBody;
+use crate::service::http::parameter_names::{FILTER_KIND, PAGE_AFTER, PAGE_SIZE};
 use crate::service::http::problem::HttpProblem;
-use crate::service::http::route::{FILTER_KIND, PAGE_AFTER, PAGE_SIZE};
 use crate::service::http::segment;
 use crate::store::Cursor;
 
@@ -107,5 +107,5 @@ fn position(bytes: Option<Vec<u8>>) -> Result<(String, Option<Cursor>), HttpProb
         let cursor = (!cursor.is_empty()).then(|| Cursor::new(cursor));
         Some((std::str::from_utf8(kind).ok()?.to_owned(), cursor))
     };
-    read().ok_or_else(|| HttpProblem::parameter(PAGE_AFTER, "the cursor is not one of this list"))
+    read().ok_or_else(HttpProblem::foreign_cursor)
 }

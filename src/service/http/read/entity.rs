@@ -53,17 +53,14 @@ impl Admitted<'_> {
 
     /// The state at the version of the path, if it has the digest of the path.
     pub(super) async fn immutable(&self) -> Result<Response<DeliveryBody>, HttpProblem> {
-        let target = self.permit.target();
-        let state = self.at_target().await?;
-        let provenance = state.provenance.clone();
         // The digest names the media type as well.
-        let rendered = self.rendered(state, Freshness::Immutable)?;
-        if rendered.digest() != target.digest {
+        let rendered = self.rendered(self.at_target().await?, Freshness::Immutable)?;
+        if rendered.digest() != self.permit.target().digest {
             let detail = "the state at this version has another digest today, or in this media \
                           type: ask for the version without a digest";
             return Err(HttpProblem::not_found(detail));
         }
-        self.answered(&provenance, &rendered)
+        self.answered(&rendered.state.provenance, &rendered)
     }
 
     async fn at_target(&self) -> Result<OpaqueState, HttpProblem> {
@@ -77,17 +74,17 @@ impl Admitted<'_> {
         admin: &dyn SnapshotAdmin,
     ) -> Result<Response<DeliveryBody>, HttpProblem> {
         let state = recorded(admin.load_opaque(key, Point::Now).await?)?;
-        let provenance = state.provenance.clone();
         let cached = (key.clone(), self.media);
-        let rendered = match self.served.rendered.get(&cached) {
-            Some(rendered) if rendered.state.is_same(&state) => rendered,
+        match self.served.rendered.get(&cached) {
+            Some(rendered) if rendered.state.is_same(&state) => {
+                self.answered(&state.provenance, &rendered)
+            }
             _ => {
                 let rendered = Arc::new(self.rendered(state, Freshness::Now)?);
                 self.served.rendered.insert(cached, Arc::clone(&rendered));
-                rendered
+                self.answered(&rendered.state.provenance, &rendered)
             }
-        };
-        self.answered(&provenance, &rendered)
+        }
     }
 
     /// Sends the client to the state at a date (RFC 7089, pattern 1.1).
@@ -105,7 +102,7 @@ impl Admitted<'_> {
             .saturating_add(Duration::from_secs(1))
             .saturating_sub(Duration::from_micros(1));
         let found = admin.load_opaque(key, Point::Time(end)).await?;
-        // Before the first state there is none, and the first one is the closest.
+        // A date before the first state leads to the first state.
         let version = found.version.max(1);
         if found.version == 0 {
             recorded(admin.load_opaque(key, Point::Now).await?)?;
@@ -127,9 +124,8 @@ impl Admitted<'_> {
         state: OpaqueState,
         freshness: Freshness,
     ) -> Result<Response<DeliveryBody>, HttpProblem> {
-        let provenance = state.provenance.clone();
         let rendered = self.rendered(state, freshness)?;
-        self.answered(&provenance, &rendered)
+        self.answered(&rendered.state.provenance, &rendered)
     }
 
     fn rendered(

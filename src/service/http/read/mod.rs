@@ -22,11 +22,12 @@ use super::condition::{Outcome, evaluate};
 
 use super::guard::Permit;
 use super::media::Media;
+use super::parameter_names::{PAGE_AFTER, PAGE_SIZE};
 use super::problem::HttpProblem;
 use super::query::Parameters;
 use super::route::Resource;
-use super::segment::hex;
 use super::served::Served;
+use crate::hex::hex;
 use crate::key::AggregateKey;
 use crate::manager::SnapshotAdmin;
 
@@ -78,11 +79,11 @@ impl Admitted<'_> {
     /// How many items a page has, and where it begins.
     fn page(&self, list: &str) -> Result<(usize, Option<Vec<u8>>), HttpProblem> {
         let form = "a number from 1 to 1000";
-        let size = self.query.parsed("page[size]", form)?.unwrap_or(100);
+        let size = self.query.parsed(PAGE_SIZE, form)?.unwrap_or(100);
         if !(1..=1_000).contains(&size) {
-            return Err(HttpProblem::parameter("page[size]", format!("use {form}")));
+            return Err(HttpProblem::parameter(PAGE_SIZE, format!("use {form}")));
         }
-        let after = self.query.text("page[after]");
+        let after = self.query.text(PAGE_AFTER);
         let after = after.map(|text| self.served.cursors.open(list, text)).transpose()?;
         Ok((size, after))
     }
@@ -106,19 +107,8 @@ impl Admitted<'_> {
                 response.headers_mut().insert(CONTENT_TYPE, media_type);
                 response
             }
-            Outcome::NotModified => {
-                let mut response = Response::new(DeliveryBody::default());
-                *response.status_mut() = StatusCode::NOT_MODIFIED;
-                response
-            }
-            Outcome::Failed => {
-                let title = "The resource is not the expected one";
-                return Err(HttpProblem::new(
-                    StatusCode::PRECONDITION_FAILED,
-                    "precondition-failed",
-                    title,
-                ));
-            }
+            Outcome::NotModified => DeliveryBody::nothing(StatusCode::NOT_MODIFIED),
+            Outcome::Failed => return Err(HttpProblem::precondition_failed()),
         };
         let headers = response.headers_mut();
         if let Ok(tag) = HeaderValue::from_str(&tag) {

@@ -43,8 +43,7 @@ fn position(bytes: Vec<u8>) -> Result<SnapshotId, HttpProblem> {
             fingerprint: u64::from_le_bytes(*rest.first_chunk::<8>()?),
         })
     };
-    let wrong = || HttpProblem::parameter("page[after]", "the cursor is not one of this list");
-    let generation = generation(&bytes).ok_or_else(wrong)?;
+    let generation = generation(&bytes).ok_or_else(HttpProblem::foreign_cursor)?;
     Ok(SnapshotId { generation, version: number(Some(bytes))? })
 }
 

@@ -44,7 +44,5 @@ impl Admitted<'_> {
 pub(super) fn number(bytes: Option<Vec<u8>>) -> Result<u64, HttpProblem> {
     let Some(bytes) = bytes else { return Ok(0) };
     let bytes = bytes.first_chunk().copied();
-    bytes
-        .map(u64::from_le_bytes)
-        .ok_or_else(|| HttpProblem::parameter("page[after]", "the cursor is not one of this list"))
+    bytes.map(u64::from_le_bytes).ok_or_else(HttpProblem::foreign_cursor)
 }
