@@ -10,15 +10,18 @@ use std::task::{Context, Poll};
 use http::header::ALLOW;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body;
 use tower_service::Service;
 
 use super::body::DeliveryBody;
+use super::guard::Permit;
 use super::media::Media;
 use super::problem::HttpProblem;
 use super::read;
 use super::redirect::redirect;
-use super::route::Target;
+use super::route::{Target, methods_of};
 use super::served::Served;
+use crate::error::BoxError;
 
 /// Serves the states of an application over HTTP. Clones share everything.
 ///
@@ -93,41 +96,38 @@ impl Delivery {
         Self(Arc::new(served))
     }
 
-    async fn answer(&self, request: &Parts) -> Response<DeliveryBody> {
-        let with_body = request.method != Method::HEAD;
-        let media = Media::accepted(&request.headers);
-        let response = match self.try_answer(request, media).await {
-            Ok(response) => response,
-            Err(problem) => problem.into_response(media.unwrap_or(Media::Json), with_body),
-        };
-        DeliveryBody::state_length(response)
-    }
-
-    async fn try_answer(
-        &self,
-        request: &Parts,
-        media: Option<Media>,
-    ) -> Result<Response<DeliveryBody>, HttpProblem> {
+    /// Decides about a request before its body is read.
+    async fn admit(&self, request: &Parts) -> Result<Admission, HttpProblem> {
         let path = request.uri.path();
-        let target = Target::resolve(path.strip_prefix(&self.0.prefix).unwrap_or(path))?;
-        let methods = target.route.methods;
-        if request.method == Method::OPTIONS {
+        let path = path.strip_prefix(&self.0.prefix).unwrap_or(path);
+        if let (&Method::OPTIONS, Some(methods)) = (&request.method, methods_of(path)) {
             let mut response = DeliveryBody::nothing(StatusCode::NO_CONTENT);
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
-            return Ok(response);
+            if let Ok(methods) = HeaderValue::from_str(&methods) {
+                response.headers_mut().insert(ALLOW, methods);
+            }
+            return Ok(Admission::Answered(response));
         }
-        if !target.route.allows(&request.method) {
-            return Err(HttpProblem::method(methods));
-        }
+        let target = Target::resolve(path, &request.method)?;
         if let Some(moved) = &target.moved {
             let query = request.uri.query().map_or_else(String::new, |query| format!("?{query}"));
-            return redirect(
-                StatusCode::MOVED_PERMANENTLY,
-                &format!("{}{moved}{query}", self.0.prefix),
-            );
+            let location = format!("{}{moved}{query}", self.0.prefix);
+            // Clients turn other methods into GET after a 301.
+            let status = match request.method {
+                Method::GET | Method::HEAD => StatusCode::MOVED_PERMANENTLY,
+                _ => StatusCode::PERMANENT_REDIRECT,
+            };
+            return Ok(Admission::Answered(redirect(status, &location)?));
         }
-        let permit = self.0.gate.admit(request, target).await?;
-        let mut answer = read::answer(&self.0, request, &permit, media).await;
+        Ok(Admission::Granted(self.0.gate.admit(request, target).await?))
+    }
+
+    async fn answer(
+        &self,
+        request: &Parts,
+        permit: &Permit,
+        media: Option<Media>,
+    ) -> Result<Response<DeliveryBody>, HttpProblem> {
+        let mut answer = read::answer(&self.0, request, permit, media).await;
         permit.describe(match &mut answer {
             Ok(response) => response.headers_mut(),
             Err(problem) => problem.headers(),
@@ -136,7 +136,16 @@ impl Delivery {
     }
 }
 
-impl<B: http_body::Body + Send + 'static> Service<Request<B>> for Delivery {
+/// What became of a request before its resource was touched.
+enum Admission {
+    Granted(Permit),
+    Answered(Response<DeliveryBody>),
+}
+
+impl<B> Service<Request<B>> for Delivery
+where
+    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+{
     type Response = Response<DeliveryBody>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response<DeliveryBody>, Infallible>> + Send>>;
@@ -147,8 +156,20 @@ impl<B: http_body::Body + Send + 'static> Service<Request<B>> for Delivery {
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let delivery = self.clone();
-        let (parts, _) = request.into_parts();
-        Box::pin(async move { Ok(delivery.answer(&parts).await) })
+        let (request, _body) = request.into_parts();
+        Box::pin(async move {
+            let media = Media::accepted(&request.headers);
+            let answer = match delivery.admit(&request).await {
+                Ok(Admission::Granted(permit)) => delivery.answer(&request, &permit, media).await,
+                Ok(Admission::Answered(response)) => Ok(response),
+                Err(problem) => Err(problem),
+            };
+            let with_body = request.method != Method::HEAD;
+            let response = answer.unwrap_or_else(|problem| {
+                problem.into_response(media.unwrap_or(Media::Json), with_body)
+            });
+            Ok(DeliveryBody::state_length(response))
+        })
     }
 }
 

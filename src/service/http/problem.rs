@@ -59,11 +59,14 @@ impl HttpProblem {
         Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such resource").detail(detail)
     }
 
-    pub(super) fn method(allowed: &'static str) -> Self {
+    pub(super) fn method(allowed: &str) -> Self {
         let title = "The resource does not have this method";
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", title)
-            .detail(format!("use one of {allowed}"))
-            .header(ALLOW, HeaderValue::from_static(allowed))
+        let mut problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", title)
+            .detail(format!("use one of {allowed}"));
+        if let Ok(allowed) = HeaderValue::from_str(allowed) {
+            problem.headers.insert(ALLOW, allowed);
+        }
+        problem
     }
 
     pub(super) fn not_acceptable() -> Self {

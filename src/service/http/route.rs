@@ -24,13 +24,13 @@ pub(super) enum Resource {
     Snapshots,
 }
 
-/// A row of the table.
+/// A row of the table. Rows with one path differ in their methods.
 #[derive(Debug)]
 pub(super) struct Route {
     pub(super) resource: Resource,
     /// The segments. Those in braces are parameters.
     pub(super) path: &'static str,
-    pub(super) methods: &'static str,
+    pub(super) methods: &'static [Method],
     /// What a principal must be allowed to do.
     pub(super) permission: Permission,
     /// The parameters of the query.
@@ -38,11 +38,12 @@ pub(super) struct Route {
 }
 
 const fn read(resource: Resource, path: &'static str, query: &'static [&'static str]) -> Route {
-    Route { resource, path, methods: "GET, HEAD", permission: Permission::Read, query }
+    const METHODS: &[Method] = &[Method::GET, Method::HEAD];
+    Route { resource, path, methods: METHODS, permission: Permission::Read, query }
 }
 
 /// All routes.
-pub(super) static ROUTES: [Route; 8] = [
+pub(super) static ROUTES: &[Route] = &[
     read(Resource::Entities, "/projects/{project}/entities", &[FILTER_KIND, PAGE_SIZE, PAGE_AFTER]),
     read(Resource::Entity, "/projects/{project}/entities/{kind}/{id}", &["at", "version"]),
     read(
@@ -79,10 +80,15 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Finds what `path` names, below the prefix.
-    pub(super) fn resolve(path: &str) -> Result<Self, HttpProblem> {
-        let unknown = || HttpProblem::not_found("no route has this path");
-        let route = ROUTES.iter().find(|route| route.fits(path)).ok_or_else(unknown)?;
+    /// Finds what `path` names, below the prefix, and what `method` does to it.
+    pub(super) fn resolve(path: &str, method: &Method) -> Result<Self, HttpProblem> {
+        let fitting = || ROUTES.iter().filter(|route| route.fits(path));
+        let Some(route) = fitting().find(|route| route.methods.contains(method)) else {
+            return Err(match methods_of(path) {
+                None => HttpProblem::not_found("no route has this path"),
+                Some(allowed) => HttpProblem::method(&allowed),
+            });
+        };
         let (mut tenant, mut kind, mut id) = (String::new(), String::new(), None);
         let (mut version, mut digest) = (0, String::new());
         let mut is_moved = false;
@@ -153,10 +159,13 @@ impl Route {
             });
         segments.collect::<Vec<_>>().join("/")
     }
+}
 
-    pub(super) fn allows(&self, method: &Method) -> bool {
-        self.methods.split(", ").any(|allowed| allowed == method.as_str())
-    }
+/// The methods of a path, as in the header `Allow`; `None` if no route has the path.
+pub(super) fn methods_of(path: &str) -> Option<String> {
+    let fitting = ROUTES.iter().filter(|route| route.fits(path));
+    let methods: Vec<&str> = fitting.flat_map(|route| route.methods).map(Method::as_str).collect();
+    (!methods.is_empty()).then(|| methods.join(", "))
 }
 
 /// A version as it stands in a path: one form for each number.
