@@ -1,32 +1,65 @@
-//! [`DeliveryBody`]: the body of an answer.
+//! [`DeliveryBody`]: the body of an answer. And the body of a request.
 
-use std::convert::Infallible;
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::Stream;
 use http::header::CONTENT_LENGTH;
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+
+use super::problem::HttpProblem;
+use crate::error::{BoxError, Error};
+
+/// The largest body of a request, in bytes.
+const MAX_REQUEST: usize = 64 << 10;
+/// How long a request's body may take.
+const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 
 /// The body of an answer of [`Delivery`](super::Delivery).
-#[derive(Debug, Default)]
+///
+/// Its error is what interrupted a stream. A server then closes the connection, so that the client
+/// does not take a part for the whole.
+#[derive(Default)]
 pub struct DeliveryBody {
-    left: Option<Bytes>,
-    /// What the answer to a GET would have, for the answer to a HEAD.
-    stated: u64,
+    left: Left,
+    /// The length in `Content-Length`, also where the answer to a HEAD has no body; `None` if it is
+    /// not known before the end.
+    stated: Option<u64>,
+}
+
+type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
+
+#[derive(Default)]
+enum Left {
+    #[default]
+    Nothing,
+    Whole(Bytes),
+    Streamed(Chunks),
 }
 
 impl DeliveryBody {
     /// A body of these bytes, or, for a HEAD, only their length.
     pub(super) fn of(bytes: Bytes, with_body: bool) -> Self {
-        let stated = bytes.len() as u64;
-        Self { left: Some(bytes).filter(|bytes| with_body && !bytes.is_empty()), stated }
+        let stated = Some(bytes.len() as u64);
+        let left = if with_body && !bytes.is_empty() { Left::Whole(bytes) } else { Left::Nothing };
+        Self { left, stated }
+    }
+
+    /// A body that is made while it is sent.
+    pub(super) fn streamed(
+        chunks: impl Stream<Item = Result<Bytes, Error>> + Send + 'static,
+    ) -> Self {
+        Self { left: Left::Streamed(Box::pin(chunks)), stated: None }
     }
 
     /// An answer without a body.
     pub(super) fn nothing(status: StatusCode) -> Response<Self> {
-        let mut response = Response::new(Self::default());
+        let mut response = Response::new(Self { left: Left::Nothing, stated: Some(0) });
         *response.status_mut() = status;
         response
     }
@@ -35,9 +68,10 @@ impl DeliveryBody {
     /// that the answer to a HEAD leaves out.
     pub(super) fn state_length(mut response: Response<Self>) -> Response<Self> {
         let has_none = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED];
-        if !has_none.contains(&response.status()) {
-            let length = response.body().stated.into();
-            response.headers_mut().insert(CONTENT_LENGTH, length);
+        if let (Some(length), false) =
+            (response.body().stated, has_none.contains(&response.status()))
+        {
+            response.headers_mut().insert(CONTENT_LENGTH, length.into());
         }
         response
     }
@@ -45,20 +79,59 @@ impl DeliveryBody {
 
 impl Body for DeliveryBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.left.take().map(|bytes| Ok(Frame::data(bytes))))
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Left::Streamed(chunks) = &mut self.left {
+            return chunks.as_mut().poll_next(context).map_ok(Frame::data);
+        }
+        Poll::Ready(match std::mem::take(&mut self.left) {
+            Left::Whole(bytes) => Some(Ok(Frame::data(bytes))),
+            _ => None,
+        })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left.is_none()
+        matches!(self.left, Left::Nothing)
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left.as_ref().map_or(0, |bytes| bytes.len() as u64))
+        match &self.left {
+            Left::Nothing => SizeHint::with_exact(0),
+            Left::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Left::Streamed(_) => SizeHint::default(),
+        }
+    }
+}
+
+impl fmt::Debug for DeliveryBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeliveryBody").field("length", &self.stated).finish_non_exhaustive()
+    }
+}
+
+/// Reads the body of a request, within limits of size and time.
+pub(super) async fn read_request<B>(body: B) -> Result<Bytes, HttpProblem>
+where
+    B: Body<Error: Into<BoxError>>,
+{
+    let read = Limited::new(body, MAX_REQUEST).collect();
+    match tokio::time::timeout(REQUEST_WITHIN, read).await {
+        Ok(Ok(read)) => Ok(read.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let detail = format!("send at most {MAX_REQUEST} bytes");
+            Err(HttpProblem::body_unread(StatusCode::PAYLOAD_TOO_LARGE, detail))
+        }
+        Ok(Err(_)) => {
+            let detail = "the body ended before its time: send the request again";
+            Err(HttpProblem::body_unread(StatusCode::BAD_REQUEST, detail))
+        }
+        Err(_) => {
+            let detail = format!("send the body within {} s", REQUEST_WITHIN.as_secs());
+            Err(HttpProblem::body_unread(StatusCode::REQUEST_TIMEOUT, detail))
+        }
     }
 }

@@ -13,7 +13,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use tower_service::Service;
 
-use super::body::DeliveryBody;
+use super::body::{DeliveryBody, read_request};
 use super::guard::Permit;
 use super::media::Media;
 use super::problem::HttpProblem;
@@ -126,7 +126,9 @@ impl Delivery {
         request: &Parts,
         permit: &Permit,
         media: Option<Media>,
+        body: &[u8],
     ) -> Result<Response<DeliveryBody>, HttpProblem> {
+        let _ = body;
         let mut answer = read::answer(&self.0, request, permit, media).await;
         permit.describe(match &mut answer {
             Ok(response) => response.headers_mut(),
@@ -156,11 +158,19 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let delivery = self.clone();
-        let (request, _body) = request.into_parts();
+        let (request, body) = request.into_parts();
         Box::pin(async move {
             let media = Media::accepted(&request.headers);
             let answer = match delivery.admit(&request).await {
-                Ok(Admission::Granted(permit)) => delivery.answer(&request, &permit, media).await,
+                Ok(Admission::Granted(permit)) if permit.target().route.takes_body() => {
+                    match read_request(body).await {
+                        Ok(body) => delivery.answer(&request, &permit, media, &body).await,
+                        Err(problem) => Err(problem),
+                    }
+                }
+                Ok(Admission::Granted(permit)) => {
+                    delivery.answer(&request, &permit, media, &[]).await
+                }
                 Ok(Admission::Answered(response)) => Ok(response),
                 Err(problem) => Err(problem),
             };

@@ -69,6 +69,11 @@ impl HttpProblem {
         problem
     }
 
+    /// The body was not read to its end.
+    pub(super) fn body_unread(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self::new(status, "unreadable-body", "The body of the request was not read").detail(detail)
+    }
+
     pub(super) fn not_acceptable() -> Self {
         let title = "No acceptable representation exists";
         Self::new(StatusCode::NOT_ACCEPTABLE, "not-acceptable", title)

@@ -159,6 +159,11 @@ impl Route {
             });
         segments.collect::<Vec<_>>().join("/")
     }
+
+    /// Whether a request has a body that is read.
+    pub(super) fn takes_body(&self) -> bool {
+        self.methods.contains(&Method::POST)
+    }
 }
 
 /// The methods of a path, as in the header `Allow`; `None` if no route has the path.
