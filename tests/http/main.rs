@@ -11,6 +11,7 @@
 mod answers;
 mod caching;
 mod conditions;
+mod download;
 mod files;
 mod guard;
 mod lists;

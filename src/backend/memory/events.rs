@@ -151,18 +151,21 @@ where
     async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, BoxError> {
         let after = request.after.map(Cursor::to_key).transpose()?;
         let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
-        let mut keys: Vec<_> = streams
-            .iter()
-            .filter(|(key, stream)| !stream.events.is_empty() && request.admits(key))
-            .map(|(key, _)| key)
-            .filter(|key| after.as_ref().is_none_or(|after| *key > after))
-            .cloned()
-            .collect();
-        drop(streams);
-        keys.sort_unstable();
+        let fits = |key: &AggregateKey, stream: &Stream<A::Event>| {
+            let is_later = after.as_ref().is_none_or(|after| key > after);
+            is_later && !stream.events.is_empty() && request.admits(key)
+        };
+        let mut found: Vec<&AggregateKey> =
+            streams.iter().filter(|(key, it)| fits(key, it)).map(|(key, _)| key).collect();
         let limit = request.limit.max(1);
-        let more = keys.len() > limit;
-        keys.truncate(limit);
+        let more = found.len() > limit;
+        if more {
+            found.select_nth_unstable(limit);
+            found.truncate(limit);
+        }
+        found.sort_unstable();
+        let keys: Vec<_> = found.into_iter().cloned().collect();
+        drop(streams);
         let next = keys.last().filter(|_| more).map(Cursor::of_key);
         Ok(Page::new(keys, next))
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moka::sync::Cache;
+use tokio::sync::Semaphore;
 
 use super::cache_policy::CachePolicy;
 use super::cursor::CursorSeal;
@@ -33,6 +34,7 @@ pub struct DeliveryBuilder {
     policies: BTreeMap<String, CachePolicy>,
     cache_bytes: u64,
     cursor_secret: Option<[u8; 32]>,
+    downloads: usize,
 }
 
 impl Delivery {
@@ -56,6 +58,7 @@ impl DeliveryBuilder {
             policies: BTreeMap::new(),
             cache_bytes: 64 << 20,
             cursor_secret: None,
+            downloads: 4,
         }
     }
 
@@ -98,7 +101,8 @@ impl DeliveryBuilder {
         self
     }
 
-    /// Sets the clock by which requests are counted. The system's by default.
+    /// Sets the clock by which requests are counted, and which says what "now" is for a download. The
+    /// system's by default.
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Arc::new(clock);
         self
@@ -131,6 +135,13 @@ impl DeliveryBuilder {
         self
     }
 
+    /// Sets how many downloads of projects may run at the same time. 4 by default. The next ones are
+    /// answered with 503 and `Retry-After`.
+    pub fn downloads(mut self, count: usize) -> Self {
+        self.downloads = count.min(Semaphore::MAX_PERMITS);
+        self
+    }
+
     /// Builds the service.
     ///
     /// # Errors
@@ -141,9 +152,10 @@ impl DeliveryBuilder {
     pub fn build(self) -> Result<Delivery, Error> {
         let invalid = |message: &str| Error::new(ErrorKind::InvalidInput, NAME, message);
         let gate = match (self.authenticator, self.is_open) {
-            (Some(authenticator), false) => {
-                Gate::Guarded(authenticator, Limiter::new(self.quota, self.failures, self.clock))
-            }
+            (Some(authenticator), false) => Gate::Guarded(
+                authenticator,
+                Limiter::new(self.quota, self.failures, Arc::clone(&self.clock)),
+            ),
             (None, true) => Gate::Open,
             (None, false) => {
                 let message = "nobody may read: call authenticator() or open_to_everybody()";
@@ -171,10 +183,12 @@ impl DeliveryBuilder {
             kinds: self.kinds,
             prefix: self.prefix,
             gate,
+            clock: self.clock,
             policy: self.policy,
             policies: self.policies,
             rendered,
             cursors: CursorSeal(secret),
+            downloads: Arc::new(Semaphore::new(self.downloads)),
         }))
     }
 }

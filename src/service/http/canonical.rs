@@ -5,7 +5,7 @@ use crate::manager::StateValue;
 /// Writes `value` as JSON on one line: fields in declared order, map entries ordered by the bytes of
 /// their keys. Bytes, and floats that JSON does not have, are the strings that
 /// [`StateValue`] displays.
-pub(super) fn write(value: &StateValue, out: &mut Vec<u8>) {
+pub(crate) fn write(value: &StateValue, out: &mut Vec<u8>) {
     match value {
         StateValue::Text(text) => string(text, out),
         StateValue::Some(inner) => write(inner, out),
@@ -58,7 +58,7 @@ fn comma(at: usize, out: &mut Vec<u8>) {
 }
 
 /// Writes a JSON string.
-pub(super) fn string(text: &str, out: &mut Vec<u8>) {
+pub(crate) fn string(text: &str, out: &mut Vec<u8>) {
     // Writing to a vector does not fail.
     let _ = serde_json::to_writer(out, text);
 }

@@ -12,6 +12,7 @@ mod canonical;
 mod condition;
 mod cursor;
 mod delivery;
+mod download;
 mod files;
 mod guard;
 mod links;

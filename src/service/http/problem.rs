@@ -92,12 +92,23 @@ impl HttpProblem {
         Self::new(StatusCode::FORBIDDEN, "forbidden", "These credentials do not allow this")
     }
 
+    /// Too much is being done for others.
+    pub(super) fn busy(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "The server is busy")
+            .detail(detail)
+            .header(RETRY_AFTER, HeaderValue::from_static("10"))
+    }
+
     /// The quota is used up.
     pub(super) fn too_many(wait: Duration) -> Self {
         let seconds = whole_seconds(wait).max(1);
         Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "The quota is used up")
             .detail(format!("send the next request in {seconds} s"))
             .header(RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    pub(super) const fn code(&self) -> &'static str {
+        self.code
     }
 
     /// The headers of the answer.

@@ -22,6 +22,7 @@ pub(super) enum Resource {
     TimeMap,
     Diff,
     Snapshots,
+    Download,
 }
 
 /// A row of the table. Rows with one path differ in their methods.
@@ -64,6 +65,7 @@ pub(super) static ROUTES: &[Route] = &[
         "/projects/{project}/entities/{kind}/{id}/snapshots",
         &[PAGE_SIZE, PAGE_AFTER],
     ),
+    read(Resource::Download, "/projects/{project}/download", &["format", "at", FILTER_KIND]),
 ];
 
 /// A path that was resolved.

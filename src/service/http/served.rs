@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use moka::sync::Cache;
+use tokio::sync::Semaphore;
 
 use super::cache_policy::CachePolicy;
 use super::cursor::CursorSeal;
@@ -12,6 +13,7 @@ use super::links::Links;
 use super::media::Media;
 use super::problem::HttpProblem;
 use super::representation::Representation;
+use crate::clock::Clock;
 use crate::key::AggregateKey;
 use crate::manager::{Kinds, SnapshotAdmin};
 
@@ -20,11 +22,14 @@ pub(super) struct Served {
     pub(super) kinds: Kinds,
     pub(super) prefix: String,
     pub(super) gate: Gate,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) policy: CachePolicy,
     pub(super) policies: BTreeMap<String, CachePolicy>,
     /// The states now, as last rendered.
     pub(super) rendered: Cache<(AggregateKey, Media), Arc<Representation>>,
     pub(super) cursors: CursorSeal,
+    /// A permit for each download that may run.
+    pub(super) downloads: Arc<Semaphore>,
 }
 
 impl Served {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use sha2::{Digest as _, Sha256};
 
 use super::export_index::{ExportEntry, ExportIndex};
+use super::file_name::file_name;
 use super::folder::Folder;
 use super::report::ExportReport;
 use crate::error::{Error, ErrorKind};
@@ -153,7 +154,7 @@ impl StaticExport {
             bytes: content.len() as u64,
             sha256: hex(&Sha256::digest(&content)),
         };
-        let name = Folder::name(key.id());
+        let name = file_name(key.id());
         let is_written = folder.put(&name, &content, &entry).map_err(failed)?;
         report.files += 1;
         report.written += u64::from(is_written);

@@ -4,17 +4,11 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
-
 use super::export_index::{ExportEntry, ExportIndex};
-use crate::hex::hex;
-use crate::service::http::segment::encode;
 
 const INDEX: &str = "index.json";
 /// The index while it is written.
 const INDEX_WRITTEN: &str = "index.json.tmp";
-/// The longest file name that is not replaced by a hash. File systems allow 255 bytes.
-const MAX_NAME: usize = 200;
 
 /// The folder of one kind of a project.
 pub(super) struct Folder {
@@ -48,19 +42,6 @@ impl Folder {
             folder.replace(INDEX, &ExportIndex::new(project, kind).to_bytes())?;
         }
         Ok(folder)
-    }
-
-    /// The name of the file of an aggregate.
-    pub(super) fn name(id: &str) -> String {
-        let segment = encode(id);
-        // Names are compared without case by some file systems, so only lower case stands as it is.
-        let is_plain = segment.len() <= MAX_NAME
-            && segment != "index"
-            && !segment.bytes().any(|byte| byte.is_ascii_uppercase() || byte == b'~');
-        if is_plain {
-            return format!("{segment}.json");
-        }
-        format!("~{}.json", hex(&Sha256::digest(id)))
     }
 
     /// Writes a file unless it has this content already. Returns whether it was written.

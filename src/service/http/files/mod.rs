@@ -2,8 +2,10 @@
 
 mod export;
 mod export_index;
+mod file_name;
 mod folder;
 mod report;
 
 pub use export::StaticExport;
+pub(super) use file_name::file_name;
 pub use report::ExportReport;

@@ -1,6 +1,7 @@
 //! What each resource answers to a GET.
 
 mod diff;
+mod download;
 mod entities;
 mod entity;
 mod snapshots;
@@ -49,7 +50,8 @@ pub(super) async fn answer(
 ) -> Result<Response<DeliveryBody>, HttpProblem> {
     let route = permit.target().route;
     let query = Parameters::read(request.uri.query(), route.query)?;
-    let has_one_media = matches!(route.resource, Resource::TimeMap | Resource::Diff);
+    let has_one_media =
+        matches!(route.resource, Resource::TimeMap | Resource::Diff | Resource::Download);
     let media = match media {
         Some(media) => media,
         None if has_one_media => Media::Json,
@@ -65,6 +67,7 @@ pub(super) async fn answer(
         Resource::TimeMap => reading.time_map().await,
         Resource::Diff => reading.diff().await,
         Resource::Snapshots => reading.snapshots().await,
+        Resource::Download => reading.download().await,
     }
 }
 
