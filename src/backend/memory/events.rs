@@ -1,7 +1,8 @@
 //! [`MemoryEvents`]: an event source in memory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
@@ -18,7 +19,13 @@ use crate::timestamp::Timestamp;
 ///
 /// Clones share the same events. Readers hold no lock while events are applied.
 pub struct MemoryEvents<E> {
-    streams: Arc<RwLock<HashMap<AggregateKey, Arc<Stream<E>>>>>,
+    streams: Arc<RwLock<Streams<E>>>,
+}
+
+struct Streams<E> {
+    by_key: HashMap<AggregateKey, Arc<Stream<E>>>,
+    /// The same keys in order, for lists.
+    keys: BTreeSet<AggregateKey>,
 }
 
 #[derive(Clone)]
@@ -92,16 +99,18 @@ impl<E: Clone> MemoryEvents<E> {
 
     fn change<T>(&self, key: &AggregateKey, change: impl FnOnce(&mut Stream<E>) -> T) -> T {
         let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
-        let stream = streams
-            .entry(key.clone())
-            .or_insert_with(|| Arc::new(Stream { floor: 0, events: Vec::new() }));
+        let Streams { by_key, keys } = &mut *streams;
+        let stream = by_key.entry(key.clone()).or_insert_with(|| {
+            keys.insert(key.clone());
+            Arc::new(Stream { floor: 0, events: Vec::new() })
+        });
         change(Arc::make_mut(stream))
     }
 }
 
 impl<E> MemoryEvents<E> {
     fn stream(&self, key: &AggregateKey) -> Option<Arc<Stream<E>>> {
-        self.streams.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.streams.read().unwrap_or_else(PoisonError::into_inner).by_key.get(key).cloned()
     }
 }
 
@@ -146,34 +155,28 @@ where
         Ok(self.stream(key).map_or(0, |stream| stream.floor))
     }
 
-    /// Returns keys in ascending order. Each page takes time proportional to the total number of
-    /// keys.
+    /// Returns keys in ascending order.
     async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, BoxError> {
         let after = request.after.map(Cursor::to_key).transpose()?;
+        let lower = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
         let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
-        let fits = |key: &AggregateKey, stream: &Stream<A::Event>| {
-            let is_later = after.as_ref().is_none_or(|after| key > after);
-            is_later && !stream.events.is_empty() && request.admits(key)
-        };
-        let mut found: Vec<&AggregateKey> =
-            streams.iter().filter(|(key, it)| fits(key, it)).map(|(key, _)| key).collect();
-        let limit = request.limit.max(1);
-        let more = found.len() > limit;
-        if more {
-            found.select_nth_unstable(limit);
-            found.truncate(limit);
-        }
-        found.sort_unstable();
-        let keys: Vec<_> = found.into_iter().cloned().collect();
-        drop(streams);
-        let next = keys.last().filter(|_| more).map(Cursor::of_key);
-        Ok(Page::new(keys, next))
+        let has_events =
+            |key: &AggregateKey| streams.by_key.get(key).is_some_and(|it| !it.events.is_empty());
+        let mut admitted = streams
+            .keys
+            .range::<AggregateKey, _>((lower, Bound::Unbounded))
+            .filter(|key| request.admits(key) && has_events(key));
+        let items: Vec<_> = admitted.by_ref().take(request.limit.max(1)).cloned().collect();
+        let more = admitted.next().is_some();
+        let next = items.last().filter(|_| more).map(Cursor::of_key);
+        Ok(Page::new(items, next))
     }
 }
 
 impl<E> Default for MemoryEvents<E> {
     fn default() -> Self {
-        Self { streams: Arc::default() }
+        let streams = Streams { by_key: HashMap::new(), keys: BTreeSet::new() };
+        Self { streams: Arc::new(RwLock::new(streams)) }
     }
 }
 
@@ -185,7 +188,7 @@ impl<E> Clone for MemoryEvents<E> {
 
 impl<E> fmt::Debug for MemoryEvents<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner).len();
+        let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner).keys.len();
         f.debug_struct("MemoryEvents").field("streams", &streams).finish()
     }
 }

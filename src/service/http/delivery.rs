@@ -76,6 +76,7 @@ use crate::error::BoxError;
 /// | `.../timemap` | the versions as `application/link-format` | 200 |
 /// | `.../diff?from=&to=` | the difference of two versions as a JSON Patch (RFC 6902) | 200 |
 /// | `.../snapshots` | the stored snapshots, newest first | 200 |
+/// | `/projects/{p}/download` | all states of the project at one instant: `format` (`ndjson` or `zip`), `at` (now by default), `filter[kind]` | 200 |
 ///
 /// All of them answer GET and HEAD. States are plain JSON, or a document of JSON:API with
 /// `Accept: application/vnd.api+json`. Errors are problem details (RFC 9457), or JSON:API errors.

@@ -102,7 +102,10 @@ impl Archive {
 
     pub(super) fn drain(&mut self) -> Bytes {
         Bytes::from(match self {
-            Self::Ndjson(out) => mem::take(out),
+            Self::Ndjson(out) => {
+                let capacity = out.len();
+                mem::replace(out, Vec::with_capacity(capacity))
+            }
             Self::Gzip(out) => mem::take(out.get_mut()),
             Self::Zip(files) => mem::take(&mut *files.out.bytes()),
         })

@@ -22,7 +22,7 @@ use manifest::Manifest;
 pub(super) use archive::ArchiveFormat;
 
 /// About how many bytes a piece of the stream has.
-const PIECE: usize = 64 << 10;
+const PIECE: usize = 32 << 10;
 
 /// A download that is being made.
 pub(super) struct Download {
