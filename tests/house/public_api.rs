@@ -200,16 +200,16 @@ fn the_command_line_is_exported_and_crosses_threads() {
 #[test]
 fn the_delivery_is_exported_and_crosses_threads() {
     use snapfold::service::http::{
-        ApiKey, ApiKeys, Authenticator, CachePolicy, Delivery, DeliveryBody, DeliveryBuilder,
-        ExportReport, Permission, Principal, RequestQuota, Scope, StaticExport, Unauthorized,
+        AnyOf, ApiKey, ApiKeyFile, ApiKeyStore, ApiKeys, Authenticator, CachePolicy, Delivery,
+        DeliveryBody, DeliveryBuilder, ExportReport, Permission, Principal, RequestQuota, Scope,
+        StaticExport,
     };
-    crosses_threads::<(Delivery, DeliveryBody, DeliveryBuilder, ApiKeys)>();
-    prints::<(Delivery, DeliveryBody, DeliveryBuilder, ApiKeys)>();
+    crosses_threads::<(Delivery, DeliveryBody, DeliveryBuilder, ApiKeys, ApiKeyFile, AnyOf)>();
+    prints::<(Delivery, DeliveryBody, DeliveryBuilder, ApiKeys, ApiKeyFile, AnyOf)>();
     is_value::<(Permission, ApiKey, CachePolicy, Principal, RequestQuota, Scope)>();
     crosses_threads::<StaticExport>();
     is_value::<ExportReport>();
-    is_error::<Unauthorized>();
-    let _: Option<Box<dyn Authenticator>> = None;
+    let _: Option<(Box<dyn Authenticator>, Box<dyn ApiKeyStore>)> = None;
 }
 
 #[cfg(feature = "conformance")]

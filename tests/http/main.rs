@@ -14,6 +14,7 @@ mod conditions;
 mod download;
 mod files;
 mod guard;
+mod keys;
 mod lists;
 mod support;
 mod time_travel;

@@ -23,6 +23,7 @@ mod query;
 mod random;
 mod read;
 mod redirect;
+mod replace_file;
 mod representation;
 mod route;
 mod segment;
@@ -37,5 +38,6 @@ pub use cache_policy::CachePolicy;
 pub use delivery::Delivery;
 pub use files::{ExportReport, StaticExport};
 pub use guard::{
-    ApiKey, ApiKeys, Authenticator, Permission, Principal, RequestQuota, Scope, Unauthorized,
+    AnyOf, ApiKey, ApiKeyFile, ApiKeyStore, ApiKeys, Authenticator, Permission, Principal,
+    RequestQuota, Scope,
 };

@@ -10,7 +10,7 @@ use super::body::DeliveryBody;
 use super::guard::whole_seconds;
 use super::media::Media;
 use super::parameter_names::PAGE_AFTER;
-use crate::error::{Error, ErrorKind, Retry};
+use crate::error::{BoxError, Error, ErrorKind, Retry};
 
 /// An error as the client sees it.
 #[derive(Clone, Debug)]
@@ -23,12 +23,14 @@ pub(super) struct HttpProblem {
     /// The parameter of the query that is wrong.
     parameter: Option<String>,
     headers: Box<HeaderMap>,
+    /// For the logs of the application.
+    cause: Option<Error>,
 }
 
 impl HttpProblem {
     pub(super) fn new(status: StatusCode, code: &'static str, title: &'static str) -> Self {
         let (detail, headers) = (String::new(), Box::default());
-        Self { status, code, title, detail, parameter: None, headers }
+        Self { status, code, title, detail, parameter: None, headers, cause: None }
     }
 
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
@@ -87,6 +89,18 @@ impl HttpProblem {
             .header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
+    /// It cannot be found out now who asks.
+    pub(super) fn unchecked(cause: BoxError) -> Self {
+        let title = "The credentials cannot be checked now";
+        let message = "the authenticator failed";
+        let cause = Error::new(ErrorKind::Store, "check the credentials of a request", message)
+            .with_source(cause)
+            .with_retry(Retry::Later);
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title)
+            .header(RETRY_AFTER, HeaderValue::from_static("1"));
+        Self { cause: Some(cause), ..problem }
+    }
+
     /// Who asks may not do this. The same whether or not the resource exists.
     pub(super) fn forbidden() -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", "These credentials do not allow this")
@@ -128,7 +142,7 @@ impl HttpProblem {
 
     /// The answer, in the form of `media`.
     pub(super) fn into_response(self, media: Media, with_body: bool) -> Response<DeliveryBody> {
-        let Self { status, code, title, detail, parameter, headers } = self;
+        let Self { status, code, title, detail, parameter, headers, cause } = self;
         let kind = format!("/problems/{code}");
         let mut members = Map::new();
         let mut put = |name: &str, value: Value| members.insert(name.to_owned(), value);
@@ -159,6 +173,9 @@ impl HttpProblem {
         let mut response = Response::new(DeliveryBody::of(text.into(), with_body));
         *response.status_mut() = status;
         *response.headers_mut() = *headers;
+        if let Some(cause) = cause {
+            response.extensions_mut().insert(cause);
+        }
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
         headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

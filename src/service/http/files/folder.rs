@@ -1,10 +1,11 @@
 //! [`Folder`]: files that are replaced as a whole, and removed only if an index names them.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::export_index::{ExportEntry, ExportIndex};
+use crate::service::http::replace_file::replace_file;
 
 const INDEX: &str = "index.json";
 /// The index while it is written.
@@ -78,14 +79,8 @@ impl Folder {
         Ok(removed)
     }
 
-    /// Replaces a file as a whole: whoever reads it sees the old content or the new one.
     fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        let written = self.path.join(format!("{name}.tmp"));
-        let mut file = fs::File::create(&written)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        drop(file);
-        fs::rename(&written, self.path.join(name))
+        replace_file(&self.path.join(name), content, None)
     }
 }
 

@@ -6,41 +6,24 @@ use async_trait::async_trait;
 use http::request::Parts;
 
 use super::principal::Principal;
+use crate::error::BoxError;
 
-/// Finds out who sends a request. [`ApiKeys`](super::ApiKeys) is one; an application that has
-/// sessions or tokens implements it itself.
+/// Finds out who sends a request. Every [`ApiKeyStore`](super::ApiKeyStore) is one; an application
+/// that has sessions or tokens implements it itself. [`AnyOf`](super::AnyOf) combines several.
 ///
 /// It is asked before anything about the requested resource is known. What it decides by must be in
 /// the request: the same request has the same principal until a credential is revoked.
 #[async_trait]
 pub trait Authenticator: fmt::Debug + Send + Sync {
-    /// Returns who sends the request.
+    /// Returns who sends the request, or `None` if its credentials are missing, wrong, expired or
+    /// revoked. The client is not told which: the answer is a 401.
     ///
     /// The body has not been read. Compare secrets in constant time, and do the same work for
     /// unknown credentials as for wrong ones.
     ///
     /// # Errors
-    /// [`Unauthorized`] if the credentials are missing, wrong, expired or revoked. The client is not
-    /// told which: the answer is a 401.
-    async fn authenticate(&self, request: &Parts) -> Result<Principal, Unauthorized>;
+    /// If it cannot be found out now. Nobody is admitted: the answer is a 503 with `Retry-After`,
+    /// which does not say why. It has the error as an [extension](http::Response::extensions) of the
+    /// type [`Error`](crate::Error), for the logs of the application.
+    async fn authenticate(&self, request: &Parts) -> Result<Option<Principal>, BoxError>;
 }
-
-/// The request has no valid credentials.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Unauthorized;
-
-impl Unauthorized {
-    /// Creates the error.
-    pub const fn new() -> Self {
-        Self
-    }
-}
-
-impl fmt::Display for Unauthorized {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the request has no valid credentials")
-    }
-}
-
-impl std::error::Error for Unauthorized {}

@@ -40,7 +40,8 @@ impl Gate {
         let Self::Guarded(authenticator, limiter) = self else {
             return Ok(Permit { target, principal: None, counted: Counted::Free });
         };
-        let Ok(principal) = authenticator.authenticate(request).await else {
+        let known = authenticator.authenticate(request).await.map_err(HttpProblem::unchecked)?;
+        let Some(principal) = known else {
             // Who guesses is slowed down. Nobody else is: valid credentials are not counted here.
             return Err(match limiter.count_failure() {
                 Counted::Exceeded { wait, .. } => HttpProblem::too_many(wait),

@@ -1,5 +1,8 @@
 //! [`Principal`] and [`Scope`].
 
+use serde::{Deserialize, Serialize};
+
+use super::all_or_list;
 use super::permission::Permission;
 use super::quota::RequestQuota;
 
@@ -27,11 +30,25 @@ pub struct Principal {
 /// // Not everything that a list over all kinds would show.
 /// assert!(!scope.allows(Permission::Read, "north", None));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// In JSON, nothing is allowed that is not written there: all three fields are needed, and unknown
+/// ones are refused.
+///
+/// ```
+/// # use snapfold::service::http::{Permission, Scope};
+/// let json = r#"{"permissions": ["read"], "tenants": ["north", "south"], "kinds": "all"}"#;
+/// let scope: Scope = serde_json::from_str(json)?;
+/// assert_eq!(scope, Scope::new([Permission::Read]).tenants(["north", "south"]));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Scope {
     permissions: Vec<Permission>,
     /// `None` allows all.
+    #[serde(with = "all_or_list")]
     tenants: Option<Vec<String>>,
+    #[serde(with = "all_or_list")]
     kinds: Option<Vec<String>>,
 }
 
