@@ -59,6 +59,8 @@ pub mod operations {}
 #[doc = include_str!("../docs/command-line.md")]
 pub mod command_line {}
 
+// The examples need the features.
+#[cfg(any(all(feature = "http", feature = "postgres"), not(doctest)))]
 #[doc = include_str!("../docs/http.md")]
 pub mod http {}
 

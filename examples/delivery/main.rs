@@ -78,9 +78,10 @@ async fn main() -> Result<(), BoxError> {
     let delivery = Delivery::builder(Kinds::new().with(trees)?.with(authors)?)
         .prefix(PREFIX)
         .cache_policy(options.policy.clone());
-    let delivery = match options.is_open {
-        true => delivery.open_to_everybody(),
-        false => delivery.authenticator(keys::authenticator(&options).await?),
+    let delivery = if options.is_open {
+        delivery.open_to_everybody()
+    } else {
+        delivery.authenticator(keys::authenticator(&options).await?)
     };
     let app = Router::new().nest_service(PREFIX, delivery.build()?);
     let app = with_layers(app, options.origin);

@@ -10,6 +10,8 @@
     reason = "a test may panic"
 )]
 
+#[cfg(feature = "http")]
+mod api_keys;
 #[cfg(feature = "postcard")]
 mod captured;
 #[cfg(feature = "memory")]

@@ -7,6 +7,7 @@ use serde::{Deserializer, Serialize as _, Serializer};
 
 const ALL: &str = "all";
 
+#[expect(clippy::ref_option, reason = "the signature is serde's")]
 pub(super) fn serialize<S: Serializer>(
     list: &Option<Vec<String>>,
     serializer: S,

@@ -68,9 +68,9 @@ pub(super) fn parse_keys(bytes: &[u8]) -> Result<Vec<ApiKey>, String> {
     let (mut keys, mut ids) = (Vec::new(), HashSet::new());
     for (number, stored) in (1_usize..).zip(document.keys) {
         let id = stored.id.clone();
-        let key = ApiKey::try_from(stored).map_err(|why| match is_id(&id) {
-            true => format!("key {number} ({id}): {why}"),
-            false => format!("key {number}: {why}"),
+        let key = ApiKey::try_from(stored).map_err(|why| {
+            let named = if is_id(&id) { format!(" ({id})") } else { String::new() };
+            format!("key {number}{named}: {why}")
         })?;
         if !ids.insert(id) {
             return Err(format!("key {number} ({}): an earlier key has this id", key.id));
@@ -142,6 +142,7 @@ impl TryFrom<StoredKey> for ApiKey {
 }
 
 /// Writes 60 rather than 60.0.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
 fn whole_if_possible<S: Serializer>(seconds: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     let whole = Duration::try_from_secs_f64(*seconds).ok().filter(|it| it.subsec_nanos() == 0);
     match whole {
@@ -271,6 +272,33 @@ mod tests {
             assert!(error.contains(expected), "{document}: {error}");
             assert!(!error.contains("feedc0de"), "{error}");
         }
+    }
+
+    /// The format is for ever: these bytes are read, and the same keys are written so.
+    #[test]
+    fn format_1_is_what_it_was() {
+        let hash = [0xab; 32];
+        let scope = Scope::new([Permission::Read, Permission::Diagnose]).tenants(["", "north"]);
+        let limited = ApiKey::from_stored("0123456789ab", hash, "limited")
+            .scopes([scope.kinds(["account"])])
+            .expires_at("2027-01-01T00:00:00.5Z".parse().unwrap())
+            .quota(RequestQuota::new(100, Duration::from_millis(1_500)));
+        let all = ApiKey::from_stored("ba9876543210", hash, "all")
+            .scopes([Scope::new([]).all_tenants()])
+            .quota(RequestQuota::new(1, Duration::from_secs(60)));
+        let hash = "ab".repeat(32);
+        let limited_text = format!(
+            r#"{{"id":"0123456789ab","sha256":"{hash}","name":"limited","scopes":[{{"permissions":["read","diagnose"],"tenants":["","north"],"kinds":["account"]}}],"expires_at":"2027-01-01T00:00:00.5Z","quota":{{"requests":100,"seconds":1.5}}}}"#
+        );
+        let all_text = format!(
+            r#"{{"id":"ba9876543210","sha256":"{hash}","name":"all","scopes":[{{"permissions":[],"tenants":"all","kinds":"all"}}],"quota":{{"requests":1,"seconds":60}}}}"#
+        );
+        let document = format!(r#"{{"format":1,"keys":[{limited_text},{all_text}]}}"#);
+        assert_eq!(parse_keys(document.as_bytes()).unwrap(), [limited.clone(), all.clone()]);
+        let written: serde_json::Value =
+            serde_json::from_slice(&keys_to_bytes([&limited, &all]).unwrap()).unwrap();
+        assert_eq!(written, serde_json::from_str::<serde_json::Value>(&document).unwrap());
+        assert_eq!(serde_json::to_string(&all).unwrap(), all_text);
     }
 
     #[test]
