@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use super::SnapshotEngine;
 use super::audited::{audited, audited_schedule};
+use super::cache::Outdates;
 use super::core::check_kind;
 use super::create_many::ExpectedSize;
 use super::recorder::creation;
@@ -16,7 +17,7 @@ use crate::key::AggregateKey;
 use crate::ledger::{Schedule, ScheduleKey};
 use crate::manager::{
     AdminContext, AggregateStats, CreateOptions, CreateOutcome, CreateRequest, FoldComparison,
-    ROLLBACK, Rebuilt, Retained, SnapshotAdmin, SnapshotFilter, apply_each,
+    ROLLBACK, Rebuilt, Retained, SnapshotAdmin, SnapshotFilter,
 };
 use crate::mark::{MarkChange, MarkKind};
 use crate::record::SnapshotMeta;
@@ -116,6 +117,21 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
     ) -> Result<Deleted, Error> {
         let deleting = self.deleting(key, self.core.delete(key, version));
         audited(&self.core, "delete", key, Some(version), context).make(deleting).await
+    }
+
+    async fn delete_snapshot(
+        &self,
+        key: &AggregateKey,
+        id: SnapshotId,
+        context: &AdminContext,
+    ) -> Result<Deleted, Error> {
+        let deleting = async {
+            check_kind::<A>(key)?;
+            let _outdates = Outdates { cache: &self.core.cache, key };
+            self.core.delete_ids(key, &[id]).await
+        };
+        let deleting = self.deleting(key, deleting);
+        audited(&self.core, "delete_snapshot", key, Some(id.version), context).make(deleting).await
     }
 
     async fn delete_before(
@@ -327,7 +343,11 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
     ) -> Vec<Result<Retained, Error>> {
         // An invalid context is refused, and an expected version is compared, for each aggregate.
         if context.expected_version.is_some() || context.check().is_err() {
-            return apply_each(self, keys, policy, context).await;
+            let mut retained = Vec::with_capacity(keys.len());
+            for key in keys {
+                retained.push(SnapshotAdmin::apply_retention(self, key, policy, context).await);
+            }
+            return retained;
         }
         let mut audited: Vec<_> = keys
             .iter()

@@ -125,6 +125,17 @@ pub trait SnapshotAdmin: Inspect {
         context: &AdminContext,
     ) -> Result<Deleted, Error>;
 
+    /// Deletes one snapshot, unless it is pinned or a needed base. By default, `Unsupported`.
+    async fn delete_snapshot(
+        &self,
+        key: &AggregateKey,
+        id: SnapshotId,
+        context: &AdminContext,
+    ) -> Result<Deleted, Error> {
+        let _ = (key, id, context);
+        Err(missing("delete one snapshot"))
+    }
+
     /// Deletes the snapshots of all generations below `version` (exclusive). Pinned snapshots and
     /// needed bases are kept, as in [`delete`](Self::delete).
     async fn delete_before(
@@ -413,7 +424,11 @@ pub trait SnapshotAdmin: Inspect {
         policy: &dyn Retention,
         context: &AdminContext,
     ) -> Vec<Result<Retained, Error>> {
-        apply_each(self, keys, policy, context).await
+        let mut retained = Vec::with_capacity(keys.len());
+        for key in keys {
+            retained.push(self.apply_retention(key, policy, context).await);
+        }
+        retained
     }
 
     /// Stores a schedule of this kind, replacing any schedule with the same key.
@@ -482,18 +497,4 @@ pub trait SnapshotAdmin: Inspect {
         let _ = within;
         Ok(())
     }
-}
-
-/// Applies `policy` to one aggregate after the other.
-pub(crate) async fn apply_each<S: SnapshotAdmin + ?Sized>(
-    admin: &S,
-    keys: &[AggregateKey],
-    policy: &dyn Retention,
-    context: &AdminContext,
-) -> Vec<Result<Retained, Error>> {
-    let mut retained = Vec::with_capacity(keys.len());
-    for key in keys {
-        retained.push(admin.apply_retention(key, policy, context).await);
-    }
-    retained
 }

@@ -30,7 +30,6 @@ use crate::key::AggregateKey;
 use crate::state::Aggregate;
 
 pub use admin::SnapshotAdmin;
-pub(crate) use admin::apply_each;
 pub use bisected::Bisected;
 pub(crate) use bisected::Bisection;
 pub use context::AdminContext;

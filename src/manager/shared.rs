@@ -104,6 +104,15 @@ impl<T: SnapshotAdmin + ?Sized> SnapshotAdmin for Arc<T> {
         (**self).delete(key, version, context).await
     }
 
+    async fn delete_snapshot(
+        &self,
+        key: &AggregateKey,
+        id: SnapshotId,
+        context: &AdminContext,
+    ) -> Result<Deleted, Error> {
+        (**self).delete_snapshot(key, id, context).await
+    }
+
     async fn delete_before(
         &self,
         key: &AggregateKey,

@@ -11,12 +11,14 @@ use tokio::sync::Semaphore;
 use super::cache_policy::CachePolicy;
 use super::cursor::CursorSeal;
 use super::delivery::Delivery;
-use super::guard::{Authenticator, Gate, Limiter, RequestQuota};
+use super::guard::{AccessSums, Authenticator, Gate, Limiter, RequestQuota};
 use super::random::random;
 use super::representation::Representation;
 use super::served::Served;
+use super::write::Writes;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind};
+use crate::ledger::Ledger;
 use crate::manager::Kinds;
 
 const NAME: &str = "build a delivery";
@@ -35,6 +37,9 @@ pub struct DeliveryBuilder {
     cache_bytes: u64,
     cursor_secret: Option<[u8; 32]>,
     downloads: usize,
+    jobs: usize,
+    ledger: Option<Arc<dyn Ledger>>,
+    audits_reads: bool,
 }
 
 impl Delivery {
@@ -59,6 +64,9 @@ impl DeliveryBuilder {
             cache_bytes: 64 << 20,
             cursor_secret: None,
             downloads: 4,
+            jobs: 4,
+            ledger: None,
+            audits_reads: false,
         }
     }
 
@@ -101,7 +109,8 @@ impl DeliveryBuilder {
         self
     }
 
-    /// Sets the clock by which requests are counted, and which says what "now" is for a download. The
+    /// Sets the clock by which requests are counted, idempotency keys expire, and minutes of the
+    /// audit trail and times of jobs are measured, and which says what "now" is for a download. The
     /// system's by default.
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Arc::new(clock);
@@ -142,6 +151,40 @@ impl DeliveryBuilder {
         self
     }
 
+    /// Sets how many jobs may run at the same time. 4 by default, in each process. The next ones are
+    /// answered with 503 and `Retry-After`. With 0, nothing is done asynchronously, so a rebuild or a
+    /// prune of a project with more than 100 aggregates is refused.
+    pub fn jobs(mut self, running: usize) -> Self {
+        self.jobs = running;
+        self
+    }
+
+    /// Writes to the audit trail of the default tenant how many requests of each principal were
+    /// refused: one entry for each principal and minute, with the action `access`, and one for all
+    /// requests without valid credentials, whose actor is empty. At most 1,024 principals are
+    /// counted apart in a minute, the others together as `(others)`.
+    ///
+    /// The first request after a minute starts to write its sums. If the ledger fails, they are kept
+    /// and written with the next ones; after an unknown outcome, some may be written twice. Call
+    /// [`Delivery::flush_audit`] before the process ends, or the last ones are lost.
+    ///
+    /// Writes are recorded by the engines, if they have a
+    /// [ledger](crate::engine::EngineBuilder::ledger): each has an entry in the trail of its tenant,
+    /// with the name of the principal as the actor. An engine records in the background and changes
+    /// snapshots even if its ledger fails, so neither does a write here.
+    pub fn audit(mut self, ledger: impl Ledger + 'static) -> Self {
+        self.ledger = Some(Arc::new(ledger));
+        self
+    }
+
+    /// Counts the requests that read as well, in one entry for each principal and minute with the
+    /// action `read`. Not by default. There is no entry for each request, because anybody who may
+    /// read could fill the ledger. Has no effect without [`audit`](Self::audit).
+    pub fn audit_reads(mut self, audits_reads: bool) -> Self {
+        self.audits_reads = audits_reads;
+        self
+    }
+
     /// Builds the service.
     ///
     /// # Errors
@@ -151,6 +194,10 @@ impl DeliveryBuilder {
     /// no random bits for a secret.
     pub fn build(self) -> Result<Delivery, Error> {
         let invalid = |message: &str| Error::new(ErrorKind::InvalidInput, NAME, message);
+        let writes = Writes::new(self.jobs, &self.clock);
+        let access = self.ledger.map(|ledger| {
+            Arc::new(AccessSums::new(ledger, Arc::clone(&self.clock), self.audits_reads))
+        });
         let gate = match (self.authenticator, self.is_open) {
             (Some(authenticator), false) => Gate::Guarded(
                 authenticator,
@@ -184,6 +231,8 @@ impl DeliveryBuilder {
             prefix: self.prefix,
             gate,
             clock: self.clock,
+            access,
+            writes,
             policy: self.policy,
             policies: self.policies,
             rendered,

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use http::header::ALLOW;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -19,9 +20,10 @@ use super::media::Media;
 use super::problem::HttpProblem;
 use super::read;
 use super::redirect::redirect;
-use super::route::{Target, methods_of};
+use super::route::{Resource, Target, methods_of};
 use super::served::Served;
-use crate::error::BoxError;
+use super::write;
+use crate::error::{BoxError, Error};
 
 /// Serves the states of an application over HTTP. Clones share everything.
 ///
@@ -97,8 +99,25 @@ impl Delivery {
         Self(Arc::new(served))
     }
 
+    /// Writes the sums of the current minute to the [audit trail](super::DeliveryBuilder::audit).
+    /// Call it before the process ends. Does nothing without an audit trail.
+    ///
+    /// If the future is dropped, the sums are kept. Some may be written twice then.
+    ///
+    /// # Errors
+    /// Those of the ledger. The sums are kept.
+    pub async fn flush_audit(&self) -> Result<(), Error> {
+        match &self.0.access {
+            Some(access) => access.write().await,
+            None => Ok(()),
+        }
+    }
+
     /// Decides about a request before its body is read.
     async fn admit(&self, request: &Parts) -> Result<Admission, HttpProblem> {
+        if let Some(access) = &self.0.access {
+            access.write_if_due();
+        }
         let path = request.uri.path();
         let path = path.strip_prefix(&self.0.prefix).unwrap_or(path);
         if let (&Method::OPTIONS, Some(methods)) = (&request.method, methods_of(path)) {
@@ -119,7 +138,7 @@ impl Delivery {
             };
             return Ok(Admission::Answered(redirect(status, &location)?));
         }
-        Ok(Admission::Granted(self.0.gate.admit(request, target).await?))
+        Ok(Admission::Granted(self.0.gate.admit(request, target, self.0.access.as_deref()).await?))
     }
 
     async fn answer(
@@ -127,10 +146,14 @@ impl Delivery {
         request: &Parts,
         permit: &Permit,
         media: Option<Media>,
-        body: &[u8],
+        body: Bytes,
     ) -> Result<Response<DeliveryBody>, HttpProblem> {
-        let _ = body;
-        let mut answer = read::answer(&self.0, request, permit, media).await;
+        let mut answer = match permit.target().route.resource {
+            Resource::Write(action) => {
+                write::answer(&self.0, request, permit, media, (action, body)).await
+            }
+            _ => read::answer(&self.0, request, permit, media).await,
+        };
         permit.describe(match &mut answer {
             Ok(response) => response.headers_mut(),
             Err(problem) => problem.headers(),
@@ -165,12 +188,12 @@ where
             let answer = match delivery.admit(&request).await {
                 Ok(Admission::Granted(permit)) if permit.target().route.takes_body() => {
                     match read_request(body).await {
-                        Ok(body) => delivery.answer(&request, &permit, media, &body).await,
+                        Ok(body) => delivery.answer(&request, &permit, media, body).await,
                         Err(problem) => Err(problem),
                     }
                 }
                 Ok(Admission::Granted(permit)) => {
-                    delivery.answer(&request, &permit, media, &[]).await
+                    delivery.answer(&request, &permit, media, Bytes::new()).await
                 }
                 Ok(Admission::Answered(response)) => Ok(response),
                 Err(problem) => Err(problem),

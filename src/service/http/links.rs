@@ -34,6 +34,15 @@ impl Links {
         format!("{}/versions/{version}/{digest}", self.entity)
     }
 
+    pub(super) fn snapshots(&self) -> String {
+        format!("{}/snapshots", self.entity)
+    }
+
+    /// A stored snapshot.
+    pub(super) fn snapshot(&self, id: &str) -> String {
+        format!("{}/snapshots/{id}", self.entity)
+    }
+
     pub(super) fn time_map(&self) -> String {
         format!("{}/timemap", self.entity)
     }

@@ -28,9 +28,11 @@ mod representation;
 mod route;
 mod segment;
 mod served;
+mod snapshot_document;
 mod state_document;
 #[cfg(all(test, feature = "memory", feature = "postcard"))]
 mod tests;
+mod write;
 
 pub use body::DeliveryBody;
 pub use builder::DeliveryBuilder;

@@ -71,6 +71,55 @@ impl HttpProblem {
         problem
     }
 
+    /// What is stored does not allow it.
+    pub(super) fn conflict(detail: impl Into<String>) -> Self {
+        let title = "What is stored does not allow this";
+        Self::new(StatusCode::CONFLICT, "conflict", title).detail(detail)
+    }
+
+    /// A plan of retention is not the one that the client has seen.
+    pub(super) fn plan_changed() -> Self {
+        let title = "The plan is another one by now";
+        let detail = "ask for the plan again with dryRun, and send its id";
+        Self::new(StatusCode::CONFLICT, "plan-changed", title).detail(detail)
+    }
+
+    /// The media type of the request's body.
+    pub(super) fn media_type(detail: &str) -> Self {
+        let title = "The body has another media type";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", title)
+            .detail(detail)
+    }
+
+    /// The first request with this idempotency key is not answered yet.
+    pub(super) fn request_running() -> Self {
+        let title = "The same request is being answered";
+        Self::new(StatusCode::CONFLICT, "request-running", title)
+            .detail("send it again later to get its answer")
+            .header(RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+
+    /// Another request had this idempotency key.
+    pub(super) fn key_reused() -> Self {
+        let title = "Another request had this idempotency key";
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", title)
+            .detail("use a new key for each request")
+    }
+
+    /// A write was made, but its answer was too large to be kept.
+    pub(super) fn answer_not_kept() -> Self {
+        let title = "The request was answered, and its answer was too large to be kept";
+        Self::new(StatusCode::GONE, "answer-not-kept", title)
+            .detail("it was made once: read what is stored")
+    }
+
+    /// A job ended without an outcome.
+    pub(super) fn interrupted() -> Self {
+        let title = "The job was interrupted";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "interrupted", title)
+            .detail("a part of it may be done: all jobs can be started again")
+    }
+
     /// The body was not read to its end.
     pub(super) fn body_unread(status: StatusCode, detail: impl Into<String>) -> Self {
         Self::new(status, "unreadable-body", "The body of the request was not read").detail(detail)
@@ -140,6 +189,16 @@ impl HttpProblem {
         self
     }
 
+    /// The problem within another document.
+    pub(super) fn to_value(&self) -> Value {
+        json!({
+            "type": format!("/problems/{}", self.code),
+            "status": self.status.as_u16(),
+            "title": self.title,
+            "detail": self.detail,
+        })
+    }
+
     /// The answer, in the form of `media`.
     pub(super) fn into_response(self, media: Media, with_body: bool) -> Response<DeliveryBody> {
         let Self { status, code, title, detail, parameter, headers, cause } = self;
@@ -193,10 +252,7 @@ impl From<Error> for HttpProblem {
                 new(StatusCode::NOT_FOUND, "beyond-head", "The version does not exist yet")
             }
             ErrorKind::InvalidInput => Self::bad_request(error.to_string()),
-            ErrorKind::Conflict => {
-                new(StatusCode::CONFLICT, "conflict", "What is stored does not allow this")
-                    .detail(error.to_string())
-            }
+            ErrorKind::Conflict => Self::conflict(error.to_string()),
             ErrorKind::Unrecoverable => {
                 let title = "The beginning of the history is gone";
                 new(StatusCode::GONE, "history-gone", title)

@@ -9,7 +9,10 @@ use super::guard::Permission;
 use super::parameter_names::{FILTER_KIND, PAGE_AFTER, PAGE_SIZE};
 use super::problem::HttpProblem;
 use super::segment;
+use super::snapshot_document;
+use super::write::WriteAction;
 use crate::key::AggregateKey;
+use crate::snapshot_id::SnapshotId;
 
 /// What a path names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +26,9 @@ pub(super) enum Resource {
     Diff,
     Snapshots,
     Download,
+    Snapshot,
+    Job,
+    Write(WriteAction),
 }
 
 /// A row of the table. Rows with one path differ in their methods.
@@ -43,6 +49,17 @@ const fn read(resource: Resource, path: &'static str, query: &'static [&'static 
     Route { resource, path, methods: METHODS, permission: Permission::Read, query }
 }
 
+const fn post(action: WriteAction, path: &'static str, permission: Permission) -> Route {
+    let query: &[&str] = if action.is_of_project() { &[FILTER_KIND] } else { &[] };
+    let (resource, methods) = (Resource::Write(action), &[Method::POST]);
+    Route { resource, path, methods, permission, query }
+}
+
+const fn delete(action: WriteAction, path: &'static str, query: &'static [&'static str]) -> Route {
+    let (resource, methods) = (Resource::Write(action), &[Method::DELETE]);
+    Route { resource, path, methods, permission: Permission::Prune, query }
+}
+
 /// All routes.
 pub(super) static ROUTES: &[Route] = &[
     read(Resource::Entities, "/projects/{project}/entities", &[FILTER_KIND, PAGE_SIZE, PAGE_AFTER]),
@@ -60,13 +77,25 @@ pub(super) static ROUTES: &[Route] = &[
     ),
     read(Resource::TimeMap, "/projects/{project}/entities/{kind}/{id}/timemap", &["after"]),
     read(Resource::Diff, "/projects/{project}/entities/{kind}/{id}/diff", &["from", "to"]),
-    read(
-        Resource::Snapshots,
-        "/projects/{project}/entities/{kind}/{id}/snapshots",
-        &[PAGE_SIZE, PAGE_AFTER],
+    read(Resource::Snapshots, SNAPSHOTS, &[PAGE_SIZE, PAGE_AFTER]),
+    read(Resource::Snapshot, ONE_SNAPSHOT, &[]),
+    read(Resource::Job, "/projects/{project}/jobs/{job}", &[FILTER_KIND]),
+    post(WriteAction::Take, SNAPSHOTS, Permission::Take),
+    delete(WriteAction::DeleteBefore, SNAPSHOTS, &["before"]),
+    delete(WriteAction::Delete, ONE_SNAPSHOT, &[]),
+    post(
+        WriteAction::Rebuild,
+        "/projects/{project}/entities/{kind}/{id}/rebuild",
+        Permission::Take,
     ),
     read(Resource::Download, "/projects/{project}/download", &["format", "at", FILTER_KIND]),
+    post(WriteAction::RebuildAll, "/projects/{project}/rebuild", Permission::Take),
+    post(WriteAction::Prune, "/projects/{project}/entities/{kind}/{id}/prune", Permission::Prune),
+    post(WriteAction::PruneAll, "/projects/{project}/prune", Permission::Prune),
 ];
+
+const SNAPSHOTS: &str = "/projects/{project}/entities/{kind}/{id}/snapshots";
+const ONE_SNAPSHOT: &str = "/projects/{project}/entities/{kind}/{id}/snapshots/{snapshot}";
 
 /// A path that was resolved.
 #[derive(Debug)]
@@ -77,6 +106,8 @@ pub(super) struct Target {
     pub(super) key: Option<AggregateKey>,
     pub(super) version: u64,
     pub(super) digest: String,
+    pub(super) snapshot: Option<SnapshotId>,
+    pub(super) job: String,
     /// Where the resource is, if the path is not the one form of its segments.
     pub(super) moved: Option<String>,
 }
@@ -93,6 +124,7 @@ impl Target {
         };
         let (mut tenant, mut kind, mut id) = (String::new(), String::new(), None);
         let (mut version, mut digest) = (0, String::new());
+        let (mut snapshot, mut job) = (None, String::new());
         let mut is_moved = false;
         for (part, segment) in route.path.split('/').zip(path.split('/')).skip(1) {
             match part {
@@ -102,6 +134,12 @@ impl Target {
                     })?;
                 }
                 "{digest}" => segment.clone_into(&mut digest),
+                "{job}" => segment.clone_into(&mut job),
+                "{snapshot}" => {
+                    let form = "a snapshot has the id that the list shows";
+                    let id = snapshot_document::parse_id(segment);
+                    snapshot = Some(id.ok_or_else(|| HttpProblem::not_found(form))?);
+                }
                 "{project}" | "{kind}" | "{id}" => {
                     let (text, is_its_form) = segment::decode(segment).ok_or_else(|| {
                         HttpProblem::bad_request(format!(
@@ -124,7 +162,7 @@ impl Target {
             None => None,
         };
         let moved = is_moved.then(|| route.canonical(path));
-        Ok(Self { route, tenant, key, version, digest, moved })
+        Ok(Self { route, tenant, key, version, digest, snapshot, job, moved })
     }
 
     /// The kind that a request concerns; `None` if it concerns all kinds of the tenant.

@@ -8,11 +8,12 @@ use tokio::sync::Semaphore;
 
 use super::cache_policy::CachePolicy;
 use super::cursor::CursorSeal;
-use super::guard::Gate;
+use super::guard::{AccessSums, Gate};
 use super::links::Links;
 use super::media::Media;
 use super::problem::HttpProblem;
 use super::representation::Representation;
+use super::write::Writes;
 use crate::clock::Clock;
 use crate::key::AggregateKey;
 use crate::manager::{Kinds, SnapshotAdmin};
@@ -23,6 +24,9 @@ pub(super) struct Served {
     pub(super) prefix: String,
     pub(super) gate: Gate,
     pub(super) clock: Arc<dyn Clock>,
+    /// `None` without an audit trail.
+    pub(super) access: Option<Arc<AccessSums>>,
+    pub(super) writes: Writes,
     pub(super) policy: CachePolicy,
     pub(super) policies: BTreeMap<String, CachePolicy>,
     /// The states now, as last rendered.

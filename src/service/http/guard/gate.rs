@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::request::Parts;
 
+use super::access::{AccessKind, AccessSums};
 use super::authenticator::Authenticator;
 use super::limiter::{Counted, Limiter};
 use super::permission::Permission;
@@ -36,12 +37,25 @@ impl Gate {
         &self,
         request: &Parts,
         target: Target,
+        sums: Option<&AccessSums>,
     ) -> Result<Permit, HttpProblem> {
+        let note = |kind, name: &str| {
+            if let Some(sums) = sums {
+                sums.note(kind, name);
+            }
+        };
         let Self::Guarded(authenticator, limiter) = self else {
+            // Nobody may write without a name.
+            if target.route.permission != Permission::Read {
+                note(AccessKind::Refused, "");
+                return Err(HttpProblem::forbidden());
+            }
+            note(AccessKind::Read, "");
             return Ok(Permit { target, principal: None, counted: Counted::Free });
         };
         let known = authenticator.authenticate(request).await.map_err(HttpProblem::unchecked)?;
         let Some(principal) = known else {
+            note(AccessKind::Unknown, "");
             // Who guesses is slowed down. Nobody else is: valid credentials are not counted here.
             return Err(match limiter.count_failure() {
                 Counted::Exceeded { wait, .. } => HttpProblem::too_many(wait),
@@ -53,8 +67,16 @@ impl Gate {
         let is_allowed = principal.may(permission, tenant, target.kind(request).as_deref());
         let mut problem = match counted {
             Counted::Exceeded { wait, .. } => HttpProblem::too_many(wait),
-            _ if is_allowed => return Ok(Permit { target, principal: Some(principal), counted }),
-            _ => HttpProblem::forbidden(),
+            _ if is_allowed => {
+                if permission == Permission::Read {
+                    note(AccessKind::Read, &principal.name);
+                }
+                return Ok(Permit { target, principal: Some(principal), counted });
+            }
+            _ => {
+                note(AccessKind::Refused, &principal.name);
+                HttpProblem::forbidden()
+            }
         };
         counted.describe(problem.headers());
         Err(problem)
@@ -64,6 +86,11 @@ impl Gate {
 impl Permit {
     pub(crate) const fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// The name of who sends the request; empty if everybody may.
+    pub(crate) fn actor(&self) -> &str {
+        self.principal.as_ref().map_or("", |principal| &principal.name)
     }
 
     /// Adds what is left of the quota to the headers of an answer.

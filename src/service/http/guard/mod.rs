@@ -1,6 +1,7 @@
 //! Who may do what: [`Authenticator`] says who asks, a [`Principal`] what it may do, and the gate
 //! makes a [`Permit`], without which no resource is read.
 
+mod access;
 mod all_or_list;
 mod any_of;
 mod api_key;
@@ -17,6 +18,7 @@ mod principal;
 mod quota;
 mod stored_key;
 
+pub(super) use access::AccessSums;
 pub use any_of::AnyOf;
 pub use api_key::ApiKey;
 pub use api_key_file::ApiKeyFile;

@@ -16,17 +16,24 @@ pub enum Permission {
     Read,
     /// To see how a state was loaded, in the header `Server-Timing`.
     Diagnose,
+    /// To take snapshots, and to rebuild them from the events.
+    Take,
+    /// To delete snapshots, and to apply a retention policy. Also to see what a policy would do: a
+    /// dry run is the same request.
+    Prune,
 }
 
 impl Permission {
     /// All permissions.
-    pub const ALL: &[Self] = &[Self::Read, Self::Diagnose];
+    pub const ALL: &[Self] = &[Self::Read, Self::Diagnose, Self::Take, Self::Prune];
 
     /// Returns the name in files and tokens, such as `read`. It never changes.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
             Self::Diagnose => "diagnose",
+            Self::Take => "take",
+            Self::Prune => "prune",
         }
     }
 }

@@ -4,6 +4,8 @@ mod diff;
 mod download;
 mod entities;
 mod entity;
+mod job;
+mod snapshot;
 mod snapshots;
 mod time_map;
 mod versions;
@@ -15,7 +17,6 @@ use headers::ETag;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, VARY};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
-use sha2::{Digest as _, Sha256};
 
 use super::body::DeliveryBody;
 use super::cache_policy::Freshness;
@@ -28,7 +29,7 @@ use super::problem::HttpProblem;
 use super::query::Parameters;
 use super::route::Resource;
 use super::served::Served;
-use crate::hex::hex;
+use super::snapshot_document::tag_of;
 use crate::key::AggregateKey;
 use crate::manager::SnapshotAdmin;
 
@@ -68,6 +69,9 @@ pub(super) async fn answer(
         Resource::Diff => reading.diff().await,
         Resource::Snapshots => reading.snapshots().await,
         Resource::Download => reading.download().await,
+        Resource::Snapshot => reading.snapshot().await,
+        Resource::Job => reading.job(),
+        Resource::Write(_) => Err(HttpProblem::not_found("the resource is written, not read")),
     }
 }
 
@@ -97,9 +101,7 @@ impl Admitted<'_> {
         media_type: &'static str,
         body: Vec<u8>,
     ) -> Result<Response<DeliveryBody>, HttpProblem> {
-        let hash: [u8; 32] = Sha256::digest(&body).into();
-        let (short, _) = hash.split_at(16);
-        let tag = format!("\"{}\"", hex(short));
+        let tag = tag_of(&body);
         let policy = self.served.policy(&self.permit.target().tenant);
         let etag: Option<ETag> = tag.parse().ok();
         let with_body = self.request.method != Method::HEAD;

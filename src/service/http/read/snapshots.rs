@@ -1,13 +1,14 @@
 //! The stored snapshots of an aggregate.
 
 use http::Response;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Admitted;
 use super::versions::number;
-use crate::record::{Generation, SnapshotMeta};
+use crate::record::Generation;
 use crate::service::http::body::DeliveryBody;
 use crate::service::http::problem::HttpProblem;
+use crate::service::http::snapshot_document::resource;
 use crate::snapshot_id::SnapshotId;
 use crate::store::ListRequest;
 
@@ -22,7 +23,8 @@ impl Admitted<'_> {
             request = request.after(id);
         }
         let page = admin.snapshot_page(request).await?;
-        let data: Vec<Value> = page.items.iter().map(resource).collect();
+        let links = self.served.links(key);
+        let data: Vec<Value> = page.items.iter().map(|meta| resource(meta, &links)).collect();
         let next = page.next.map(|id| {
             let Generation { schema_version, fingerprint } = id.generation;
             let mut bytes = id.version.to_le_bytes().to_vec();
@@ -30,7 +32,7 @@ impl Admitted<'_> {
             bytes.extend_from_slice(&fingerprint.to_le_bytes());
             self.served.cursors.seal(&list, &bytes)
         });
-        let path = format!("{}/snapshots", self.served.links(key).entity());
+        let path = links.snapshots();
         self.list(&path, &data, None, size, next)
     }
 }
@@ -45,24 +47,4 @@ fn position(bytes: Vec<u8>) -> Result<SnapshotId, HttpProblem> {
     };
     let generation = generation(&bytes).ok_or_else(HttpProblem::foreign_cursor)?;
     Ok(SnapshotId { generation, version: number(Some(bytes))? })
-}
-
-fn resource(meta: &SnapshotMeta) -> Value {
-    json!({
-        "type": "snapshots",
-        "id": format!("{}@{}", meta.version, meta.generation),
-        "attributes": {
-            "version": meta.version,
-            "generation": meta.generation.to_string(),
-            "asOf": meta.as_of.to_string(),
-            "createdAt": meta.created_at.to_string(),
-            "storedBytes": meta.stored_bytes,
-            "rawBytes": meta.raw_bytes,
-            "codec": meta.codec.to_string(),
-            "compression": meta.compression.to_string(),
-            "labels": meta.labels,
-            "pinned": meta.is_pinned(),
-            "retired": meta.is_retired(),
-        },
-    })
 }
