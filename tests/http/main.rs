@@ -18,3 +18,4 @@ mod keys;
 mod lists;
 mod support;
 mod time_travel;
+mod writes;

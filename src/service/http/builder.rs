@@ -84,7 +84,7 @@ impl DeliveryBuilder {
         self
     }
 
-    /// Lets everybody read the states of all tenants.
+    /// Lets everybody read the states of all tenants. Nobody may write.
     pub fn open_to_everybody(mut self) -> Self {
         self.is_open = true;
         self

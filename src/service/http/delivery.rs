@@ -78,10 +78,34 @@ use crate::error::{BoxError, Error};
 /// | `.../timemap` | the versions as `application/link-format` | 200 |
 /// | `.../diff?from=&to=` | the difference of two versions as a JSON Patch (RFC 6902) | 200 |
 /// | `.../snapshots` | the stored snapshots, newest first | 200 |
+/// | `.../snapshots/{snapshot}` | one of them, by the id of the list | 200, 304 |
+/// | `/projects/{p}/jobs/{job}` | a job that a write started, with `filter[kind]` if it is of one kind | 200 |
 /// | `/projects/{p}/download` | all states of the project at one instant: `format` (`ndjson` or `zip`), `at` (now by default), `filter[kind]` | 200 |
 ///
 /// All of them answer GET and HEAD. States are plain JSON, or a document of JSON:API with
 /// `Accept: application/vnd.api+json`. Errors are problem details (RFC 9457), or JSON:API errors.
+///
+/// # Writes
+/// With an [authenticator](super::DeliveryBuilder::authenticator), principals that have the
+/// [permission](super::Permission) may write. Bodies are JSON objects.
+///
+/// | request | what | status |
+/// |---|---|---|
+/// | `POST .../snapshots` | takes a snapshot: `version`, `labels`, `fields` | 201, 200 |
+/// | `DELETE .../snapshots/{snapshot}` | deletes it, if `If-Match` holds and it is not pinned | 200, 409, 412 |
+/// | `DELETE .../snapshots?before={v}` | deletes those below a version (exclusive) that are not pinned | 200 |
+/// | `POST .../rebuild` | [refolds](crate::SnapshotAdmin::refold): `version` | 200, 201, 409 |
+/// | `POST .../prune` | a retention [`Policy`](crate::retention::Policy): `policy`, `dryRun` (true by default), `plan` | 200, 409 |
+/// | `POST /projects/{p}/rebuild`, `/projects/{p}/prune` | the same for all aggregates with snapshots, or those of `filter[kind]` | 200, 202 |
+///
+/// An aggregate without events is a 404. With `Idempotency-Key`, a request is made once and its
+/// answer is given again for 24 hours. With `Prefer: respond-async`, or for a project with more than
+/// 100 aggregates, the answer is 202 with the URL of a job. Keys, answers and jobs are kept in the
+/// memory of one process, within bounds, and are forgotten when it ends.
+///
+/// A write that has begun is made to its end, also if its future or the delivery is dropped, but not
+/// beyond the end of the runtime. A job that the runtime ends is not resumed; the audit trail of the
+/// engine has what it did. All jobs can be started again.
 ///
 /// # Caching
 /// The bytes of a state are a function of the aggregate, the version, the state and the media type.

@@ -191,11 +191,12 @@ impl HttpProblem {
 
     /// The problem within another document.
     pub(super) fn to_value(&self) -> Value {
+        let detail = (!self.detail.is_empty()).then_some(&self.detail);
         json!({
             "type": format!("/problems/{}", self.code),
             "status": self.status.as_u16(),
             "title": self.title,
-            "detail": self.detail,
+            "detail": detail,
         })
     }
 

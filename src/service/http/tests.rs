@@ -11,14 +11,19 @@ use http_body::Body as _;
 use serde::{Deserialize, Serialize};
 use tower_service::Service as _;
 
-use super::route::ROUTES;
+use super::route::{ROUTES, Resource, Route};
+use super::snapshot_document::id_text;
+use super::write::WriteAction;
 use super::{ApiKey, ApiKeys, Delivery, Permission, Scope};
 use crate::backend::memory::{MemoryEvents, MemoryStore};
 use crate::clock::ManualClock;
 use crate::engine::SnapshotEngine;
 use crate::key::AggregateKey;
-use crate::manager::Kinds;
+use crate::manager::{CreateOptions, Kinds};
+use crate::record::SnapshotMeta;
+use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
+use crate::store::{ListRequest, SnapshotStore as _};
 use crate::timestamp::Timestamp;
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -41,19 +46,80 @@ impl Aggregate for Secret {
 /// What must not be seen by those who may not read it: the state, and that the aggregate exists.
 const HIDDEN: [&str; 2] = ["attack at dawn", "alice"];
 
-async fn delivery(keys: ApiKeys) -> (Delivery, String) {
-    let (events, store) = (MemoryEvents::new(), MemoryStore::new());
-    let key = Secret::key("alice").unwrap().with_tenant("north").unwrap();
-    for second in 0..3 {
-        events.append(&key, Timestamp::from_seconds(second), HIDDEN[0].to_owned());
+/// A delivery over one aggregate with snapshots at versions 1 and 3.
+struct World {
+    delivery: Delivery,
+    store: MemoryStore,
+    /// The digest of its state, the id of its newest snapshot, and a job that has written nothing.
+    digest: String,
+    snapshot: String,
+    job: String,
+}
+
+impl World {
+    /// `all` may do everything.
+    async fn new(keys: &ApiKeys, all: &str) -> Self {
+        let (events, store) = (MemoryEvents::new(), MemoryStore::new());
+        for second in 0..3 {
+            events.append(&alice(), Timestamp::from_seconds(second), HIDDEN[0].to_owned());
+        }
+        let engine = SnapshotEngine::<Secret>::builder(events, store.clone()).build().unwrap();
+        engine.create_with(&alice(), CreateOptions::new().at_version(1)).await.unwrap();
+        let created = engine.create(&alice()).await.unwrap();
+        let snapshot = id_text(created.meta().unwrap().id());
+        let kinds = Kinds::new().with(engine).unwrap();
+        let delivery = Delivery::builder(kinds).authenticator(keys.clone()).build().unwrap();
+        let path = "/projects/north/entities/secret/alice";
+        let now = call(&delivery, "GET", path, Some(all), "").await;
+        let (_, digest) = now.2.rsplit_once('/').unwrap();
+        let digest = digest.to_owned();
+        let job = call(&delivery, "POST", &format!("{path}/snapshots"), Some(all), LATER).await;
+        assert_eq!(job.0, StatusCode::ACCEPTED);
+        let (_, job) = job.1.split_once("\"id\":\"").unwrap();
+        let job = job[..32].to_owned();
+        Self { delivery, store, digest, snapshot, job }
     }
-    let engine = SnapshotEngine::<Secret>::builder(events, store).build().unwrap();
-    engine.create(&key).await.unwrap();
-    let kinds = Kinds::new().with(engine).unwrap();
-    let open = Delivery::builder(kinds.clone()).open_to_everybody().build().unwrap();
-    let now = call(&open, "GET", "/projects/north/entities/secret/alice", None).await;
-    let (_, digest) = now.2.rsplit_once('/').unwrap();
-    (Delivery::builder(kinds).authenticator(keys).build().unwrap(), digest.to_owned())
+
+    async fn stored(&self) -> Vec<SnapshotMeta> {
+        self.store.list(ListRequest::new(&alice())).await.unwrap().items
+    }
+
+    fn path(&self, route: &Route) -> String {
+        let path = route.path.replace("{project}", "north").replace("{kind}", "secret");
+        let path = path.replace("{id}", "alice").replace("{version}", "3");
+        let path = path.replace("{digest}", &self.digest).replace("{snapshot}", &self.snapshot);
+        let path = path.replace("{job}", &self.job);
+        let needed = if route.query.contains(&"from") {
+            "?from=1"
+        } else if route.query.contains(&"before") {
+            "?before=3"
+        } else {
+            ""
+        };
+        format!("{path}{needed}")
+    }
+}
+
+fn alice() -> AggregateKey {
+    Secret::key("alice").unwrap().with_tenant("north").unwrap()
+}
+
+/// A body that asks for a job.
+const LATER: &str = "later";
+
+/// The body for a route, the status of its success, and whether it then changes what is stored.
+fn success(route: &Route) -> (&'static str, u16, bool) {
+    match route.resource {
+        Resource::Write(WriteAction::Take | WriteAction::Rebuild) => {
+            (r#"{"version":2}"#, 201, true)
+        }
+        Resource::Write(WriteAction::Delete | WriteAction::DeleteBefore) => ("", 200, true),
+        Resource::Write(WriteAction::RebuildAll) => ("{}", 200, false),
+        Resource::Write(WriteAction::Prune | WriteAction::PruneAll) => {
+            (r#"{"policy":"last 1","dryRun":false}"#, 200, true)
+        }
+        _ => ("", 200, false),
+    }
 }
 
 /// The status, the body, and the `Content-Location` of an answer.
@@ -62,12 +128,17 @@ async fn call(
     method: &str,
     path: &str,
     key: Option<&str>,
+    body: &str,
 ) -> (StatusCode, String, String) {
     let mut request = Request::builder().method(method).uri(path);
     if let Some(key) = key {
         request = request.header("authorization", format!("Bearer {key}"));
     }
-    let request = request.body(String::new()).unwrap();
+    let (header, value, body) = match body {
+        LATER => ("prefer", "respond-async", ""),
+        body => ("content-type", "application/json", body),
+    };
+    let request = request.header(header, value).body(body.to_owned()).unwrap();
     let Ok(response) = delivery.clone().call(request).await;
     let (parts, mut body) = response.into_parts();
     let mut bytes = Vec::new();
@@ -108,42 +179,59 @@ async fn every_cell_of_route_and_principal_is_as_specified() {
         keys.add(key);
         principals.push((name, Some(secret), status));
     }
-    // Exactly the permission that a route needs, and every other one.
-    let (delivery, digest) = delivery(keys.clone()).await;
+    let all = principals.last().and_then(|(_, key, _)| key.clone()).unwrap();
+    let world = World::new(&keys, &all).await;
+    let before = world.stored().await;
     let mut cells = 0;
     for route in ROUTES {
+        // Exactly the permission that a route needs, and every other one.
         for permission in Permission::ALL.to_vec() {
             let (key, secret) = new("one permission", Scope::new([permission]).tenants(["north"]));
             keys.add(key);
             let status = if permission == route.permission { 200 } else { 403 };
             principals.push(("one permission", Some(secret), status));
         }
-        let path = route.path.replace("{project}", "north").replace("{kind}", "secret");
-        let path = path.replace("{id}", "alice").replace("{version}", "3");
-        let path = path.replace("{digest}", &digest);
-        let needed = if route.query.contains(&"from") { "?from=1" } else { "" };
+        let (body, success, changes) = success(route);
         for (name, key, status) in &principals {
             for method in route.methods {
-                let path = format!("{path}{needed}");
+                // What is written once cannot be written again.
+                let fresh = if changes && *status == 200 {
+                    Some(World::new(&keys, &all).await)
+                } else {
+                    None
+                };
+                let world = fresh.as_ref().unwrap_or(&world);
+                let path = world.path(route);
+                let expected = if *status == 200 { success } else { *status };
                 let (found, seen, _) =
-                    call(&delivery, method.as_str(), &path, key.as_deref()).await;
-                assert_eq!(found.as_u16(), *status, "{method} {path} by {name}: {seen}");
+                    call(&world.delivery, method.as_str(), &path, key.as_deref(), body).await;
+                assert_eq!(found.as_u16(), expected, "{method} {path} by {name}: {seen}");
                 let leaks = HIDDEN.iter().any(|hidden| seen.contains(hidden));
                 assert!(*status == 200 || !leaks, "{method} {path} by {name}: {seen}");
+                let is_changed = ids(&world.stored().await) != ids(&before);
+                assert_eq!(is_changed, changes && *status == 200, "{method} {path} by {name}");
                 cells += 1;
             }
-            // What does not exist answers the same to those who may not read it.
+            // What does not exist answers the same to those who may not touch it.
             if *status != 200 {
+                let path = world.path(route);
+                let method = route.methods[0].as_str();
                 for other in ["bob", "~"] {
-                    let [other, own] = [path.replace("alice", other), path.clone()]
-                        .map(|path| format!("{path}{needed}"));
-                    let other = call(&delivery, "GET", &other, key.as_deref()).await;
-                    let own = call(&delivery, "GET", &own, key.as_deref()).await;
+                    let other = path.replace("alice", other);
+                    let other = call(&world.delivery, method, &other, key.as_deref(), body).await;
+                    let own = call(&world.delivery, method, &path, key.as_deref(), body).await;
                     assert_eq!(other, own, "{path} by {name}");
                 }
             }
         }
         principals.truncate(principals.len() - Permission::ALL.len());
     }
-    assert_eq!(cells, ROUTES.len() * 2 * (principals.len() + Permission::ALL.len()));
+    // Nothing at all was changed by those who were refused.
+    assert_eq!(world.stored().await, before);
+    let methods: usize = ROUTES.iter().map(|route| route.methods.len()).sum();
+    assert_eq!(cells, methods * (principals.len() + Permission::ALL.len()));
+}
+
+fn ids(metas: &[SnapshotMeta]) -> Vec<SnapshotId> {
+    metas.iter().map(SnapshotMeta::id).collect()
 }

@@ -66,14 +66,15 @@ impl AccessSums {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a request.
+    /// Counts a request. Reads only if they are wanted.
     pub(crate) fn note(&self, kind: AccessKind, name: &str) {
         if kind == AccessKind::Read && !self.counts_reads {
             return;
         }
         let now = self.clock.now();
         let count = AccessCount { requests: 1, first: now, last: now };
-        add(&mut self.open().counts, (kind, name.to_owned()), count);
+        let name = cut(name.to_owned(), AuditEntry::MAX_NAME_BYTES);
+        add(&mut self.open().counts, (kind, name), count);
     }
 
     /// Starts to write the sums of a minute that is over. Without a runtime, they wait.
@@ -157,8 +158,7 @@ fn entry((kind, name): &(AccessKind, String), count: AccessCount) -> AuditEntry 
         "first": count.first.to_string(),
         "last": count.last.to_string(),
     });
-    let name = cut(name.clone(), AuditEntry::MAX_NAME_BYTES);
-    AuditEntry::new(count.last, name, action).outcome(outcome).meta(meta.to_string())
+    AuditEntry::new(count.last, name.as_str(), action).outcome(outcome).meta(meta.to_string())
 }
 
 fn minute(clock: &dyn Clock) -> u64 {

@@ -226,7 +226,7 @@ mod tests {
         assert!(is_dry(r#"{"policy":"last 1","dryRun":true}"#));
         assert!(!is_dry(r#"{"policy":"last 1","dryRun":false}"#));
         assert!(refused(WriteAction::Prune, "{}").contains("policy"));
-        assert!(refused(WriteAction::Prune, r#"{"policy":"last 0"}"#).contains("last"));
+        assert!(refused(WriteAction::Prune, r#"{"policy":"last none"}"#).contains("last"));
         assert!(
             refused(WriteAction::Prune, r#"{"policy":"last 1","dryRun":null}"#).contains("bool")
         );
