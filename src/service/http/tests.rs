@@ -47,7 +47,7 @@ impl Aggregate for Secret {
 const HIDDEN: [&str; 2] = ["attack at dawn", "alice"];
 
 /// A delivery over one aggregate with snapshots at versions 1 and 3.
-struct World {
+struct RouteWorld {
     delivery: Delivery,
     store: MemoryStore,
     /// The digest of its state, the id of its newest snapshot, and a job that has written nothing.
@@ -56,7 +56,7 @@ struct World {
     job: String,
 }
 
-impl World {
+impl RouteWorld {
     /// `all` may do everything.
     async fn new(keys: &ApiKeys, all: &str) -> Self {
         let (events, store) = (MemoryEvents::new(), MemoryStore::new());
@@ -180,7 +180,7 @@ async fn every_cell_of_route_and_principal_is_as_specified() {
         principals.push((name, Some(secret), status));
     }
     let all = principals.last().and_then(|(_, key, _)| key.clone()).unwrap();
-    let world = World::new(&keys, &all).await;
+    let world = RouteWorld::new(&keys, &all).await;
     let before = world.stored().await;
     let mut cells = 0;
     for route in ROUTES {
@@ -196,7 +196,7 @@ async fn every_cell_of_route_and_principal_is_as_specified() {
             for method in route.methods {
                 // What is written once cannot be written again.
                 let fresh = if changes && *status == 200 {
-                    Some(World::new(&keys, &all).await)
+                    Some(RouteWorld::new(&keys, &all).await)
                 } else {
                     None
                 };

@@ -1,4 +1,4 @@
-//! [`Asked`]: what the body of a write asks for.
+//! [`AskedWrite`]: what the body of a write asks for.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::service::http::problem::HttpProblem;
 
 /// What a write asks for, read from its body and its query.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct AskedWrite {
     pub(crate) what: AskedFor,
     /// For the audit trail.
     pub(crate) reason: String,
@@ -87,7 +87,7 @@ const fn yes() -> bool {
     true
 }
 
-impl Asked {
+impl AskedWrite {
     /// Reads what `action` needs. `before` is from the query.
     pub(crate) fn read(
         action: WriteAction,
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     fn refused(action: WriteAction, body: &str) -> String {
-        let problem = Asked::read(action, body.as_bytes(), None).unwrap_err();
+        let problem = AskedWrite::read(action, body.as_bytes(), None).unwrap_err();
         assert_eq!(problem.status, StatusCode::BAD_REQUEST);
         format!("{problem:?}")
     }
@@ -190,10 +190,10 @@ mod tests {
     #[test]
     fn a_body_has_known_members_once() {
         for body in ["", " \n", "{}", r#"{"version":null}"#] {
-            assert!(Asked::read(WriteAction::Take, body.as_bytes(), None).is_ok(), "{body}");
+            assert!(AskedWrite::read(WriteAction::Take, body.as_bytes(), None).is_ok(), "{body}");
         }
         let body = r#"{"version":3,"labels":["a"],"fields":{"z":"1","a":"2"},"reason":"r"}"#;
-        let asked = Asked::read(WriteAction::Take, body.as_bytes(), None).unwrap();
+        let asked = AskedWrite::read(WriteAction::Take, body.as_bytes(), None).unwrap();
         let AskedFor::Take(options) = asked.what else { unreachable!() };
         assert_eq!((options.version, &*asked.reason), (Some(3), "r"));
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn a_prune_is_dry_unless_it_says_otherwise() {
         let is_dry = |body: &str| {
-            let asked = Asked::read(WriteAction::Prune, body.as_bytes(), None).unwrap();
+            let asked = AskedWrite::read(WriteAction::Prune, body.as_bytes(), None).unwrap();
             let AskedFor::Prune(wish) = asked.what else { unreachable!() };
             wish.is_dry
         };
@@ -226,7 +226,7 @@ mod tests {
         assert!(is_dry(r#"{"policy":"last 1","dryRun":true}"#));
         assert!(!is_dry(r#"{"policy":"last 1","dryRun":false}"#));
         assert!(refused(WriteAction::Prune, "{}").contains("policy"));
-        assert!(refused(WriteAction::Prune, r#"{"policy":"last none"}"#).contains("last"));
+        assert!(refused(WriteAction::Prune, r#"{"policy":"last none"}"#).contains("not usable"));
         assert!(
             refused(WriteAction::Prune, r#"{"policy":"last 1","dryRun":null}"#).contains("bool")
         );

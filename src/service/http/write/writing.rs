@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 
 use super::action::WriteAction;
 use super::answer::{WriteAnswer, WriteOutcome};
-use super::asked::{Asked, AskedFor};
+use super::asked::{AskedFor, AskedWrite};
 use super::jobs::{JobOf, WriteJob};
 use super::preconditions::refuse_conditions;
 use super::prefer::{PREFERENCE_APPLIED, prefers_async};
@@ -46,7 +46,7 @@ pub(crate) struct Writing {
 impl Writing {
     /// Makes the write, or starts a job that makes it.
     pub(crate) async fn run(self, runtime: &Handle) -> WriteOutcome {
-        let Asked { what, reason } = Asked::read(self.action, &self.body, self.before)?;
+        let AskedWrite { what, reason } = AskedWrite::read(self.action, &self.body, self.before)?;
         if self.action != WriteAction::Delete {
             refuse_conditions(&self.headers)?;
         }
