@@ -2,12 +2,9 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 use super::presented_key::{ID_BYTES, SECRET_BYTES, hash, key_text};
 use super::principal::Scope;
 use super::quota::RequestQuota;
-use super::stored_key::StoredKey;
 use crate::error::Error;
 use crate::hex::hex;
 use crate::service::http::random::random;
@@ -32,8 +29,7 @@ use crate::timestamp::Timestamp;
 /// # let _ = keys;
 /// # Ok::<(), snapfold::Error>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "StoredKey", try_from = "StoredKey")]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ApiKey {
     /// The public part, 12 hexadecimal digits. It names the key in lists and in the audit trail.

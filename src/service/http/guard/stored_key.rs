@@ -1,10 +1,10 @@
-//! [`StoredKey`] and [`KeyDocument`]: keys as JSON.
+//! [`ApiKey`] as JSON, alone and in a file.
 
 use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::error::Category;
 
 use super::api_key::ApiKey;
@@ -20,7 +20,7 @@ const FORMAT: u32 = 1;
 /// A key as JSON. An unknown field is refused: it could be a limit whose name is mistyped.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct StoredKey {
+struct StoredKey {
     id: String,
     sha256: String,
     name: String,
@@ -99,6 +99,18 @@ fn place(error: &serde_json::Error) -> String {
         Category::Syntax | Category::Io => "it is no JSON",
     };
     format!("line {}, column {}: {what}", error.line(), error.column())
+}
+
+impl Serialize for ApiKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        StoredKey::from(self.clone()).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ApiKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::try_from(StoredKey::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
 }
 
 impl From<ApiKey> for StoredKey {
