@@ -1,24 +1,17 @@
-//! [`DeliveryBody`]: the body of an answer. And the body of a request.
+//! [`DeliveryBody`]: the body of an answer.
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
 use http::header::CONTENT_LENGTH;
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
-use super::problem::HttpProblem;
-use crate::error::{BoxError, Error};
-
-/// The largest body of a request, in bytes.
-const MAX_REQUEST: usize = 64 << 10;
-/// How long a request's body may take.
-const REQUEST_WITHIN: Duration = Duration::from_secs(10);
+use crate::error::Error;
 
 /// The body of an answer of [`Delivery`](super::Delivery).
 ///
@@ -39,7 +32,8 @@ enum Left {
     #[default]
     Nothing,
     Whole(Bytes),
-    Streamed(Chunks),
+    /// Only ever used through `&mut`, so it is never locked: the mutex makes the body `Sync`.
+    Streamed(Mutex<Chunks>),
 }
 
 impl DeliveryBody {
@@ -54,7 +48,7 @@ impl DeliveryBody {
     pub(super) fn streamed(
         chunks: impl Stream<Item = Result<Bytes, Error>> + Send + 'static,
     ) -> Self {
-        Self { left: Left::Streamed(Box::pin(chunks)), stated: None }
+        Self { left: Left::Streamed(Mutex::new(Box::pin(chunks))), stated: None }
     }
 
     /// An answer without a body.
@@ -86,6 +80,7 @@ impl Body for DeliveryBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         if let Left::Streamed(chunks) = &mut self.left {
+            let chunks = chunks.get_mut().unwrap_or_else(PoisonError::into_inner);
             return chunks.as_mut().poll_next(context).map_ok(Frame::data);
         }
         Poll::Ready(match std::mem::take(&mut self.left) {
@@ -110,28 +105,5 @@ impl Body for DeliveryBody {
 impl fmt::Debug for DeliveryBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DeliveryBody").field("length", &self.stated).finish_non_exhaustive()
-    }
-}
-
-/// Reads the body of a request, within limits of size and time.
-pub(super) async fn read_request<B>(body: B) -> Result<Bytes, HttpProblem>
-where
-    B: Body<Error: Into<BoxError>>,
-{
-    let read = Limited::new(body, MAX_REQUEST).collect();
-    match tokio::time::timeout(REQUEST_WITHIN, read).await {
-        Ok(Ok(read)) => Ok(read.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let detail = format!("send at most {MAX_REQUEST} bytes");
-            Err(HttpProblem::body_unread(StatusCode::PAYLOAD_TOO_LARGE, detail))
-        }
-        Ok(Err(_)) => {
-            let detail = "the body ended before its time: send the request again";
-            Err(HttpProblem::body_unread(StatusCode::BAD_REQUEST, detail))
-        }
-        Err(_) => {
-            let detail = format!("send the body within {} s", REQUEST_WITHIN.as_secs());
-            Err(HttpProblem::body_unread(StatusCode::REQUEST_TIMEOUT, detail))
-        }
     }
 }

@@ -14,12 +14,13 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use tower_service::Service;
 
-use super::body::{DeliveryBody, read_request};
+use super::body::DeliveryBody;
 use super::guard::Permit;
 use super::media::Media;
 use super::problem::HttpProblem;
 use super::read;
 use super::redirect::redirect;
+use super::request_body::read_request;
 use super::route::{Resource, Target, methods_of};
 use super::served::Served;
 use super::write;

@@ -25,6 +25,7 @@ mod read;
 mod redirect;
 mod replace_file;
 mod representation;
+mod request_body;
 mod route;
 mod segment;
 mod served;

@@ -1,0 +1,39 @@
+//! The body of a request.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use http_body::Body;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+
+use super::problem::HttpProblem;
+use crate::error::BoxError;
+
+/// The largest body of a request, in bytes.
+const MAX_REQUEST: usize = 64 << 10;
+/// How long a request's body may take.
+const REQUEST_WITHIN: Duration = Duration::from_secs(10);
+
+/// Reads the body of a request, within limits of size and time.
+pub(super) async fn read_request<B>(body: B) -> Result<Bytes, HttpProblem>
+where
+    B: Body<Error: Into<BoxError>>,
+{
+    let read = Limited::new(body, MAX_REQUEST).collect();
+    match tokio::time::timeout(REQUEST_WITHIN, read).await {
+        Ok(Ok(read)) => Ok(read.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let detail = format!("send at most {MAX_REQUEST} bytes");
+            Err(HttpProblem::body_unread(StatusCode::PAYLOAD_TOO_LARGE, detail))
+        }
+        Ok(Err(_)) => {
+            let detail = "the body ended before its time: send the request again";
+            Err(HttpProblem::body_unread(StatusCode::BAD_REQUEST, detail))
+        }
+        Err(_) => {
+            let detail = format!("send the body within {} s", REQUEST_WITHIN.as_secs());
+            Err(HttpProblem::body_unread(StatusCode::REQUEST_TIMEOUT, detail))
+        }
+    }
+}
