@@ -8,6 +8,7 @@
     reason = "a test may panic"
 )]
 
+mod about;
 mod answers;
 mod caching;
 mod conditions;

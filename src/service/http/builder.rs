@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use moka::sync::Cache;
@@ -238,6 +238,7 @@ impl DeliveryBuilder {
             rendered,
             cursors: CursorSeal(secret),
             downloads: Arc::new(Semaphore::new(self.downloads)),
+            description: OnceLock::new(),
         }))
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::ALLOW;
+use http::header::{ALLOW, CACHE_CONTROL};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
@@ -82,8 +82,12 @@ use crate::error::{BoxError, Error};
 /// | `.../snapshots/{snapshot}` | one of them, by the id of the list | 200, 304 |
 /// | `/projects/{p}/jobs/{job}` | a job that a write started, with `filter[kind]` if it is of one kind | 200 |
 /// | `/projects/{p}/download` | all states of the project at one instant: `format` (`ndjson` or `zip`), `at` (now by default), `filter[kind]` | 200 |
+/// | `/openapi.json` | this table as an OpenAPI 3.1 document | 200, 304 |
+/// | `/problems/{code}` | what a problem means, and what to do | 200, 304 |
+/// | `/health` | that the service answers; the store is not asked | 200 |
 ///
-/// All of them answer GET and HEAD. States are plain JSON, or a document of JSON:API with
+/// All of them answer GET and HEAD. The last three need no credentials: they tell nothing about what
+/// is stored. States are plain JSON, or a document of JSON:API with
 /// `Accept: application/vnd.api+json`. Errors are problem details (RFC 9457), or JSON:API errors.
 ///
 /// # Writes
@@ -161,7 +165,11 @@ impl Delivery {
                 Method::GET | Method::HEAD => StatusCode::MOVED_PERMANENTLY,
                 _ => StatusCode::PERMANENT_REDIRECT,
             };
-            return Ok(Admission::Answered(redirect(status, &location)?));
+            let mut response = redirect(status, &location)?;
+            // The form of a path does not depend on what is stored, or on who asks.
+            let value = HeaderValue::from_static("max-age=3600");
+            response.headers_mut().insert(CACHE_CONTROL, value);
+            return Ok(Admission::Answered(response));
         }
         Ok(Admission::Granted(self.0.gate.admit(request, target, self.0.access.as_deref()).await?))
     }
@@ -225,7 +233,8 @@ where
             };
             let with_body = request.method != Method::HEAD;
             let response = answer.unwrap_or_else(|problem| {
-                problem.into_response(media.unwrap_or(Media::Json), with_body)
+                let media = media.unwrap_or(Media::Json);
+                problem.into_response(&delivery.0.prefix, media, with_body)
             });
             Ok(DeliveryBody::state_length(response))
         })

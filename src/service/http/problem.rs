@@ -9,16 +9,14 @@ use serde_json::{Map, Value, json};
 use super::body::DeliveryBody;
 use super::guard::whole_seconds;
 use super::media::Media;
-use super::parameter_names::PAGE_AFTER;
+use super::problem_kind::ProblemKind;
+use super::query_parameter::QueryParameter;
 use crate::error::{BoxError, Error, ErrorKind, Retry};
 
 /// An error as the client sees it.
 #[derive(Clone, Debug)]
 pub(super) struct HttpProblem {
-    pub(super) status: StatusCode,
-    /// Stable: the end of the problem's `type`.
-    code: &'static str,
-    title: &'static str,
+    kind: &'static ProblemKind,
     detail: String,
     /// The parameter of the query that is wrong.
     parameter: Option<String>,
@@ -28,14 +26,13 @@ pub(super) struct HttpProblem {
 }
 
 impl HttpProblem {
-    pub(super) fn new(status: StatusCode, code: &'static str, title: &'static str) -> Self {
+    pub(super) fn new(kind: &'static ProblemKind) -> Self {
         let (detail, headers) = (String::new(), Box::default());
-        Self { status, code, title, detail, parameter: None, headers, cause: None }
+        Self { kind, detail, parameter: None, headers, cause: None }
     }
 
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "invalid-request", "The request is invalid")
-            .detail(detail)
+        Self::new(ProblemKind::INVALID_REQUEST).detail(detail)
     }
 
     /// A parameter of the query is wrong.
@@ -48,23 +45,21 @@ impl HttpProblem {
     /// The cursor is not one that this server sealed for this list.
     pub(super) fn foreign_cursor() -> Self {
         let detail = "the cursor is not one of this list: follow the link of the page before";
-        Self::parameter(PAGE_AFTER, detail)
+        Self::parameter(QueryParameter::PAGE_AFTER.name, detail)
     }
 
     /// 412.
     pub(super) fn precondition_failed() -> Self {
-        let title = "The resource is not the expected one";
-        Self::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", title)
+        Self::new(ProblemKind::PRECONDITION_FAILED)
     }
 
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such resource").detail(detail)
+        Self::new(ProblemKind::NOT_FOUND).detail(detail)
     }
 
     pub(super) fn method(allowed: &str) -> Self {
-        let title = "The resource does not have this method";
-        let mut problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", title)
-            .detail(format!("use one of {allowed}"));
+        let mut problem =
+            Self::new(ProblemKind::METHOD_NOT_ALLOWED).detail(format!("use one of {allowed}"));
         if let Ok(allowed) = HeaderValue::from_str(allowed) {
             problem.headers.insert(ALLOW, allowed);
         }
@@ -73,91 +68,73 @@ impl HttpProblem {
 
     /// What is stored does not allow it.
     pub(super) fn conflict(detail: impl Into<String>) -> Self {
-        let title = "What is stored does not allow this";
-        Self::new(StatusCode::CONFLICT, "conflict", title).detail(detail)
+        Self::new(ProblemKind::CONFLICT).detail(detail)
     }
 
     /// A plan of retention is not the one that the client has seen.
     pub(super) fn plan_changed() -> Self {
-        let title = "The plan is another one by now";
         let detail = "ask for the plan again with dryRun, and send its id";
-        Self::new(StatusCode::CONFLICT, "plan-changed", title).detail(detail)
+        Self::new(ProblemKind::PLAN_CHANGED).detail(detail)
     }
 
     /// The media type of the request's body.
     pub(super) fn media_type(detail: &str) -> Self {
-        let title = "The body has another media type";
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", title)
-            .detail(detail)
+        Self::new(ProblemKind::UNSUPPORTED_MEDIA_TYPE).detail(detail)
     }
 
     /// The first request with this idempotency key is not answered yet.
     pub(super) fn request_running() -> Self {
-        let title = "The same request is being answered";
-        Self::new(StatusCode::CONFLICT, "request-running", title)
+        Self::new(ProblemKind::REQUEST_RUNNING)
             .detail("send it again later to get its answer")
             .header(RETRY_AFTER, HeaderValue::from_static("1"))
     }
 
     /// Another request had this idempotency key.
     pub(super) fn key_reused() -> Self {
-        let title = "Another request had this idempotency key";
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", title)
-            .detail("use a new key for each request")
+        Self::new(ProblemKind::KEY_REUSED).detail("use a new key for each request")
     }
 
     /// A write was made, but its answer was too large to be kept.
     pub(super) fn answer_not_kept() -> Self {
-        let title = "The request was answered, and its answer was too large to be kept";
-        Self::new(StatusCode::GONE, "answer-not-kept", title)
-            .detail("it was made once: read what is stored")
+        Self::new(ProblemKind::ANSWER_NOT_KEPT).detail("it was made once: read what is stored")
     }
 
     /// A job ended without an outcome.
     pub(super) fn interrupted() -> Self {
-        let title = "The job was interrupted";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "interrupted", title)
+        Self::new(ProblemKind::INTERRUPTED)
             .detail("a part of it may be done: all jobs can be started again")
     }
 
-    /// The body was not read to its end.
-    pub(super) fn body_unread(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self::new(status, "unreadable-body", "The body of the request was not read").detail(detail)
-    }
-
     pub(super) fn not_acceptable() -> Self {
-        let title = "No acceptable representation exists";
-        Self::new(StatusCode::NOT_ACCEPTABLE, "not-acceptable", title)
+        Self::new(ProblemKind::NOT_ACCEPTABLE)
             .detail("accept application/json, or application/vnd.api+json without extensions")
     }
 
     /// It is not known who asks.
     pub(super) fn unauthorized() -> Self {
-        let title = "The request needs valid credentials";
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", title)
+        Self::new(ProblemKind::UNAUTHORIZED)
             .header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
     /// It cannot be found out now who asks.
     pub(super) fn unchecked(cause: BoxError) -> Self {
-        let title = "The credentials cannot be checked now";
         let message = "the authenticator failed";
         let cause = Error::new(ErrorKind::Store, "check the credentials of a request", message)
             .with_source(cause)
             .with_retry(Retry::Later);
-        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title)
-            .header(RETRY_AFTER, HeaderValue::from_static("1"));
+        let problem =
+            Self::new(ProblemKind::UNCHECKED).header(RETRY_AFTER, HeaderValue::from_static("1"));
         Self { cause: Some(cause), ..problem }
     }
 
     /// Who asks may not do this. The same whether or not the resource exists.
     pub(super) fn forbidden() -> Self {
-        Self::new(StatusCode::FORBIDDEN, "forbidden", "These credentials do not allow this")
+        Self::new(ProblemKind::FORBIDDEN)
     }
 
     /// Too much is being done for others.
     pub(super) fn busy(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "The server is busy")
+        Self::new(ProblemKind::BUSY)
             .detail(detail)
             .header(RETRY_AFTER, HeaderValue::from_static("10"))
     }
@@ -165,13 +142,17 @@ impl HttpProblem {
     /// The quota is used up.
     pub(super) fn too_many(wait: Duration) -> Self {
         let seconds = whole_seconds(wait).max(1);
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "The quota is used up")
+        Self::new(ProblemKind::TOO_MANY_REQUESTS)
             .detail(format!("send the next request in {seconds} s"))
             .header(RETRY_AFTER, HeaderValue::from(seconds))
     }
 
     pub(super) const fn code(&self) -> &'static str {
-        self.code
+        self.kind.code
+    }
+
+    pub(super) const fn status(&self) -> StatusCode {
+        self.kind.status
     }
 
     /// The headers of the answer.
@@ -189,21 +170,27 @@ impl HttpProblem {
         self
     }
 
-    /// The problem within another document.
-    pub(super) fn to_value(&self) -> Value {
+    /// The problem within another document, of a service below `prefix`.
+    pub(super) fn to_value(&self, prefix: &str) -> Value {
         let detail = (!self.detail.is_empty()).then_some(&self.detail);
         json!({
-            "type": format!("/problems/{}", self.code),
-            "status": self.status.as_u16(),
-            "title": self.title,
+            "type": self.kind.uri(prefix),
+            "status": self.kind.status.as_u16(),
+            "title": self.kind.title,
             "detail": detail,
         })
     }
 
-    /// The answer, in the form of `media`.
-    pub(super) fn into_response(self, media: Media, with_body: bool) -> Response<DeliveryBody> {
-        let Self { status, code, title, detail, parameter, headers, cause } = self;
-        let kind = format!("/problems/{code}");
+    /// The answer, in the form of `media`, of a service below `prefix`.
+    pub(super) fn into_response(
+        self,
+        prefix: &str,
+        media: Media,
+        with_body: bool,
+    ) -> Response<DeliveryBody> {
+        let Self { kind, detail, parameter, headers, cause } = self;
+        let &ProblemKind { status, code, title, .. } = kind;
+        let kind = kind.uri(prefix);
         let mut members = Map::new();
         let mut put = |name: &str, value: Value| members.insert(name.to_owned(), value);
         let is_document = media == Media::JsonApi;
@@ -249,36 +236,21 @@ impl From<Error> for HttpProblem {
     fn from(error: Error) -> Self {
         let new = Self::new;
         match error.kind() {
-            ErrorKind::BeyondHead => {
-                new(StatusCode::NOT_FOUND, "beyond-head", "The version does not exist yet")
-            }
+            ErrorKind::BeyondHead => new(ProblemKind::BEYOND_HEAD),
             ErrorKind::InvalidInput => Self::bad_request(error.to_string()),
             ErrorKind::Conflict => Self::conflict(error.to_string()),
-            ErrorKind::Unrecoverable => {
-                let title = "The beginning of the history is gone";
-                new(StatusCode::GONE, "history-gone", title)
-            }
-            ErrorKind::OutOfSpace => {
-                new(StatusCode::INSUFFICIENT_STORAGE, "out-of-space", "There is no space left")
-            }
+            ErrorKind::Unrecoverable => new(ProblemKind::HISTORY_GONE),
+            ErrorKind::OutOfSpace => new(ProblemKind::OUT_OF_SPACE),
             ErrorKind::Unsupported | ErrorKind::FeatureDisabled | ErrorKind::UnsuitableCodec => {
-                let title = "This server does not support that";
-                new(StatusCode::NOT_IMPLEMENTED, "unsupported", title)
+                new(ProblemKind::UNSUPPORTED)
             }
-            ErrorKind::Timeout => {
-                new(StatusCode::GATEWAY_TIMEOUT, "timeout", "A source of the state did not answer")
-            }
+            ErrorKind::Timeout => new(ProblemKind::TIMEOUT),
             ErrorKind::Store | ErrorKind::EventSource | ErrorKind::Locked
                 if error.retry() != Retry::Never || error.kind() == ErrorKind::Locked =>
             {
-                let title = "A source of the state is not available";
-                new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title)
-                    .header(RETRY_AFTER, HeaderValue::from_static("1"))
+                new(ProblemKind::UNAVAILABLE).header(RETRY_AFTER, HeaderValue::from_static("1"))
             }
-            _ => {
-                let title = "The server failed";
-                new(StatusCode::INTERNAL_SERVER_ERROR, "internal", title)
-            }
+            _ => new(ProblemKind::INTERNAL),
         }
     }
 }

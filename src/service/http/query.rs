@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::str::FromStr;
 
 use super::problem::HttpProblem;
+use super::query_parameter::QueryParameter;
 
 /// The parameters of a query, of which each is known and given once.
 #[derive(Debug, Default)]
@@ -11,10 +12,14 @@ pub(super) struct Parameters<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl<'a> Parameters<'a> {
     /// Reads a query that may have the parameters `known`.
-    pub(super) fn read(query: Option<&'a str>, known: &[&str]) -> Result<Self, HttpProblem> {
+    pub(super) fn read(
+        query: Option<&'a str>,
+        known: &[QueryParameter],
+    ) -> Result<Self, HttpProblem> {
         let mut parameters: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::new();
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
-            if !known.contains(&&*name) {
+            if !known.iter().any(|known| known.name == name) {
+                let known: Vec<_> = known.iter().map(|known| known.name).collect();
                 let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 let detail = format!("the parameter is not known here (known: {known})");
                 return Err(HttpProblem::parameter(&name, detail));

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::StatusCode;
 use http_body::Body;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use super::problem::HttpProblem;
+use super::problem_kind::ProblemKind;
 use crate::error::BoxError;
 
 /// The largest body of a request, in bytes.
@@ -25,15 +25,12 @@ where
         Ok(Ok(read)) => Ok(read.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             let detail = format!("send at most {MAX_REQUEST} bytes");
-            Err(HttpProblem::body_unread(StatusCode::PAYLOAD_TOO_LARGE, detail))
+            Err(HttpProblem::new(ProblemKind::LARGE_BODY).detail(detail))
         }
-        Ok(Err(_)) => {
-            let detail = "the body ended before its time: send the request again";
-            Err(HttpProblem::body_unread(StatusCode::BAD_REQUEST, detail))
-        }
+        Ok(Err(_)) => Err(HttpProblem::new(ProblemKind::BROKEN_BODY)),
         Err(_) => {
             let detail = format!("send the body within {} s", REQUEST_WITHIN.as_secs());
-            Err(HttpProblem::body_unread(StatusCode::REQUEST_TIMEOUT, detail))
+            Err(HttpProblem::new(ProblemKind::SLOW_BODY).detail(detail))
         }
     }
 }

@@ -6,8 +6,8 @@ use http::Method;
 use http::request::Parts;
 
 use super::guard::Permission;
-use super::parameter_names::{FILTER_KIND, PAGE_AFTER, PAGE_SIZE};
 use super::problem::HttpProblem;
+use super::query_parameter::QueryParameter;
 use super::segment;
 use super::snapshot_document;
 use super::write::WriteAction;
@@ -29,6 +29,26 @@ pub(super) enum Resource {
     Snapshot,
     Job,
     Write(WriteAction),
+    OpenApi,
+    Health,
+    Problem,
+}
+
+impl Resource {
+    /// Whether the media type is the same whatever a client accepts.
+    pub(super) const fn has_one_media(self) -> bool {
+        match self {
+            Self::TimeMap
+            | Self::Diff
+            | Self::Download
+            | Self::OpenApi
+            | Self::Health
+            | Self::Problem => true,
+            Self::Entities | Self::Entity | Self::Versions | Self::Version => false,
+            Self::Immutable | Self::Snapshots | Self::Snapshot | Self::Job => false,
+            Self::Write(_) => false,
+        }
+    }
 }
 
 /// A row of the table. Rows with one path differ in their methods.
@@ -38,60 +58,189 @@ pub(super) struct Route {
     /// The segments. Those in braces are parameters.
     pub(super) path: &'static str,
     pub(super) methods: &'static [Method],
-    /// What a principal must be allowed to do.
-    pub(super) permission: Permission,
+    /// What a principal must be allowed to do. `None` needs no credentials: the resource tells
+    /// nothing about what is stored.
+    pub(super) permission: Option<Permission>,
     /// The parameters of the query.
-    pub(super) query: &'static [&'static str],
+    pub(super) query: &'static [QueryParameter],
+    /// Its name in the OpenAPI document. Generated clients call a function by it.
+    pub(super) operation: &'static str,
+    pub(super) summary: &'static str,
 }
 
-const fn read(resource: Resource, path: &'static str, query: &'static [&'static str]) -> Route {
-    const METHODS: &[Method] = &[Method::GET, Method::HEAD];
-    Route { resource, path, methods: METHODS, permission: Permission::Read, query }
+const GET: &[Method] = &[Method::GET, Method::HEAD];
+
+const fn read(
+    resource: Resource,
+    path: &'static str,
+    query: &'static [QueryParameter],
+    operation: &'static str,
+    summary: &'static str,
+) -> Route {
+    let permission = Some(Permission::Read);
+    Route { resource, path, methods: GET, permission, query, operation, summary }
 }
 
-const fn post(action: WriteAction, path: &'static str, permission: Permission) -> Route {
-    let query: &[&str] = if action.is_of_project() { &[FILTER_KIND] } else { &[] };
+const fn open(
+    resource: Resource,
+    path: &'static str,
+    operation: &'static str,
+    summary: &'static str,
+) -> Route {
+    Route { resource, path, methods: GET, permission: None, query: &[], operation, summary }
+}
+
+const fn post(
+    action: WriteAction,
+    path: &'static str,
+    permission: Permission,
+    operation: &'static str,
+    summary: &'static str,
+) -> Route {
+    let query: &[QueryParameter] =
+        if action.is_of_project() { &[QueryParameter::FILTER_KIND] } else { &[] };
     let (resource, methods) = (Resource::Write(action), &[Method::POST]);
-    Route { resource, path, methods, permission, query }
+    let permission = Some(permission);
+    Route { resource, path, methods, permission, query, operation, summary }
 }
 
-const fn delete(action: WriteAction, path: &'static str, query: &'static [&'static str]) -> Route {
+const fn delete(
+    action: WriteAction,
+    path: &'static str,
+    query: &'static [QueryParameter],
+    operation: &'static str,
+    summary: &'static str,
+) -> Route {
     let (resource, methods) = (Resource::Write(action), &[Method::DELETE]);
-    Route { resource, path, methods, permission: Permission::Prune, query }
+    let permission = Some(Permission::Prune);
+    Route { resource, path, methods, permission, query, operation, summary }
 }
 
 /// All routes.
 pub(super) static ROUTES: &[Route] = &[
-    read(Resource::Entities, "/projects/{project}/entities", &[FILTER_KIND, PAGE_SIZE, PAGE_AFTER]),
-    read(Resource::Entity, "/projects/{project}/entities/{kind}/{id}", &["at", "version"]),
+    open(Resource::OpenApi, "/openapi.json", "getDescription", "This description"),
+    open(Resource::Health, "/health", "getHealth", "Whether the service answers"),
+    open(Resource::Problem, "/problems/{code}", "getProblem", "What a problem means"),
+    read(
+        Resource::Entities,
+        "/projects/{project}/entities",
+        &[QueryParameter::FILTER_KIND, QueryParameter::PAGE_SIZE, QueryParameter::PAGE_AFTER],
+        "listEntities",
+        "The aggregates that have snapshots",
+    ),
+    read(
+        Resource::Entity,
+        "/projects/{project}/entities/{kind}/{id}",
+        &[QueryParameter::AT, QueryParameter::VERSION],
+        "getState",
+        "The state of an aggregate: now, at a version or at a time",
+    ),
     read(
         Resource::Versions,
         "/projects/{project}/entities/{kind}/{id}/versions",
-        &[PAGE_SIZE, PAGE_AFTER],
+        &[QueryParameter::PAGE_SIZE, QueryParameter::PAGE_AFTER],
+        "listVersions",
+        "The versions of an aggregate and their times, oldest first",
     ),
-    read(Resource::Version, "/projects/{project}/entities/{kind}/{id}/versions/{version}", &[]),
+    read(
+        Resource::Version,
+        "/projects/{project}/entities/{kind}/{id}/versions/{version}",
+        &[],
+        "getVersion",
+        "The state at a version",
+    ),
     read(
         Resource::Immutable,
         "/projects/{project}/entities/{kind}/{id}/versions/{version}/{digest}",
         &[],
+        "getImmutable",
+        "The state at a version, if it has this digest: the same bytes for ever",
     ),
-    read(Resource::TimeMap, "/projects/{project}/entities/{kind}/{id}/timemap", &["after"]),
-    read(Resource::Diff, "/projects/{project}/entities/{kind}/{id}/diff", &["from", "to"]),
-    read(Resource::Snapshots, SNAPSHOTS, &[PAGE_SIZE, PAGE_AFTER]),
-    read(Resource::Snapshot, ONE_SNAPSHOT, &[]),
-    read(Resource::Job, "/projects/{project}/jobs/{job}", &[FILTER_KIND]),
-    post(WriteAction::Take, SNAPSHOTS, Permission::Take),
-    delete(WriteAction::DeleteBefore, SNAPSHOTS, &["before"]),
-    delete(WriteAction::Delete, ONE_SNAPSHOT, &[]),
+    read(
+        Resource::TimeMap,
+        "/projects/{project}/entities/{kind}/{id}/timemap",
+        &[QueryParameter::AFTER],
+        "getTimeMap",
+        "The versions of an aggregate and their dates, as RFC 7089 lists them",
+    ),
+    read(
+        Resource::Diff,
+        "/projects/{project}/entities/{kind}/{id}/diff",
+        &[QueryParameter::FROM, QueryParameter::TO],
+        "getDiff",
+        "The difference of two versions as a JSON Patch (RFC 6902)",
+    ),
+    read(
+        Resource::Snapshots,
+        SNAPSHOTS,
+        &[QueryParameter::PAGE_SIZE, QueryParameter::PAGE_AFTER],
+        "listSnapshots",
+        "The stored snapshots of an aggregate, newest first, without their states",
+    ),
+    read(
+        Resource::Snapshot,
+        ONE_SNAPSHOT,
+        &[],
+        "getSnapshot",
+        "A stored snapshot, without its state",
+    ),
+    read(
+        Resource::Download,
+        "/projects/{project}/download",
+        &[QueryParameter::FORMAT, QueryParameter::DOWNLOAD_AT, QueryParameter::FILTER_KIND],
+        "download",
+        "All states of a project at one instant, as one file",
+    ),
+    read(
+        Resource::Job,
+        "/projects/{project}/jobs/{job}",
+        &[QueryParameter::FILTER_KIND],
+        "getJob",
+        "What became of a job",
+    ),
+    post(
+        WriteAction::Take,
+        SNAPSHOTS,
+        Permission::Take,
+        "takeSnapshot",
+        "Takes a snapshot of now or of a version",
+    ),
+    delete(
+        WriteAction::DeleteBefore,
+        SNAPSHOTS,
+        &[QueryParameter::BEFORE],
+        "deleteSnapshots",
+        "Deletes the snapshots below a version that are not pinned",
+    ),
+    delete(WriteAction::Delete, ONE_SNAPSHOT, &[], "deleteSnapshot", "Deletes a snapshot"),
     post(
         WriteAction::Rebuild,
         "/projects/{project}/entities/{kind}/{id}/rebuild",
         Permission::Take,
+        "rebuild",
+        "Folds all events of an aggregate again, and replaces a snapshot that differs",
     ),
-    read(Resource::Download, "/projects/{project}/download", &["format", "at", FILTER_KIND]),
-    post(WriteAction::RebuildAll, "/projects/{project}/rebuild", Permission::Take),
-    post(WriteAction::Prune, "/projects/{project}/entities/{kind}/{id}/prune", Permission::Prune),
-    post(WriteAction::PruneAll, "/projects/{project}/prune", Permission::Prune),
+    post(
+        WriteAction::RebuildAll,
+        "/projects/{project}/rebuild",
+        Permission::Take,
+        "rebuildProject",
+        "The same for all aggregates of a project that have snapshots",
+    ),
+    post(
+        WriteAction::Prune,
+        "/projects/{project}/entities/{kind}/{id}/prune",
+        Permission::Prune,
+        "prune",
+        "Shows what a retention policy would delete, or applies it",
+    ),
+    post(
+        WriteAction::PruneAll,
+        "/projects/{project}/prune",
+        Permission::Prune,
+        "pruneProject",
+        "The same for all aggregates of a project that have snapshots",
+    ),
 ];
 
 const SNAPSHOTS: &str = "/projects/{project}/entities/{kind}/{id}/snapshots";
@@ -108,6 +257,8 @@ pub(super) struct Target {
     pub(super) digest: String,
     pub(super) snapshot: Option<SnapshotId>,
     pub(super) job: String,
+    /// The code of a problem.
+    pub(super) code: String,
     /// Where the resource is, if the path is not the one form of its segments.
     pub(super) moved: Option<String>,
 }
@@ -123,7 +274,7 @@ impl Target {
             });
         };
         let (mut tenant, mut kind, mut id) = (String::new(), String::new(), None);
-        let (mut version, mut digest) = (0, String::new());
+        let (mut version, mut digest, mut code) = (0, String::new(), String::new());
         let (mut snapshot, mut job) = (None, String::new());
         let mut is_moved = false;
         for (part, segment) in route.path.split('/').zip(path.split('/')).skip(1) {
@@ -140,9 +291,10 @@ impl Target {
                     let id = snapshot_document::parse_id(segment);
                     snapshot = Some(id.ok_or_else(|| HttpProblem::not_found(form))?);
                 }
+                "{code}" => segment.clone_into(&mut code),
                 "{project}" | "{kind}" | "{id}" => {
                     let (text, is_its_form) = segment::decode(segment).ok_or_else(|| {
-                        HttpProblem::bad_request(format!(
+                        HttpProblem::not_found(format!(
                             "the segment {segment:?} is no text: use the text, or ~ and its \
                              URL-safe base64"
                         ))
@@ -162,7 +314,7 @@ impl Target {
             None => None,
         };
         let moved = is_moved.then(|| route.canonical(path));
-        Ok(Self { route, tenant, key, version, digest, snapshot, job, moved })
+        Ok(Self { route, tenant, key, version, digest, snapshot, job, code, moved })
     }
 
     /// The kind that a request concerns; `None` if it concerns all kinds of the tenant.
@@ -172,7 +324,7 @@ impl Target {
         }
         let query = request.uri.query().unwrap_or_default();
         let mut parameters = form_urlencoded::parse(query.as_bytes());
-        parameters.find(|(name, _)| name == FILTER_KIND).map(|(_, kind)| kind)
+        parameters.find(|(name, _)| name == QueryParameter::FILTER_KIND.name).map(|(_, kind)| kind)
     }
 }
 

@@ -1,8 +1,9 @@
 //! [`Served`]: what a delivery serves, and how.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use moka::sync::Cache;
 use tokio::sync::Semaphore;
 
@@ -34,6 +35,8 @@ pub(super) struct Served {
     pub(super) cursors: CursorSeal,
     /// A permit for each download that may run.
     pub(super) downloads: Arc<Semaphore>,
+    /// The OpenAPI document, which anybody may ask for.
+    pub(super) description: OnceLock<Bytes>,
 }
 
 impl Served {

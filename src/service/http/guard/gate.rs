@@ -31,6 +31,11 @@ pub(crate) struct Permit {
 }
 
 impl Gate {
+    /// Whether everybody may read everything.
+    pub(crate) const fn is_open(&self) -> bool {
+        matches!(self, Self::Open)
+    }
+
     /// Admits a request, or says why not. Whether the resource, its kind or its project exists plays
     /// no part.
     pub(crate) async fn admit(
@@ -44,13 +49,18 @@ impl Gate {
                 sums.note(kind, name);
             }
         };
-        let Self::Guarded(authenticator, limiter) = self else {
-            // Nobody may write without a name.
-            if target.route.permission != Permission::Read {
-                note(AccessKind::Refused, "");
-                return Err(HttpProblem::forbidden());
+        let (Self::Guarded(authenticator, limiter), Some(permission)) =
+            (self, target.route.permission)
+        else {
+            match target.route.permission {
+                Some(Permission::Read) => note(AccessKind::Read, ""),
+                // Nobody may write without a name.
+                Some(_) => {
+                    note(AccessKind::Refused, "");
+                    return Err(HttpProblem::forbidden());
+                }
+                None => {}
             }
-            note(AccessKind::Read, "");
             return Ok(Permit { target, principal: None, counted: Counted::Free });
         };
         let known = authenticator.authenticate(request).await.map_err(HttpProblem::unchecked)?;
@@ -63,8 +73,7 @@ impl Gate {
             });
         };
         let counted = limiter.count(&principal.name, principal.quota);
-        let (permission, tenant) = (target.route.permission, &target.tenant);
-        let is_allowed = principal.may(permission, tenant, target.kind(request).as_deref());
+        let is_allowed = principal.may(permission, &target.tenant, target.kind(request).as_deref());
         let mut problem = match counted {
             Counted::Exceeded { wait, .. } => HttpProblem::too_many(wait),
             _ if is_allowed => {

@@ -10,8 +10,8 @@ use super::Admitted;
 use crate::service::http::body::DeliveryBody;
 use crate::service::http::download::{ArchiveFormat, Download};
 use crate::service::http::media::Coding;
-use crate::service::http::parameter_names::FILTER_KIND;
 use crate::service::http::problem::HttpProblem;
+use crate::service::http::query_parameter::QueryParameter;
 use crate::service::http::segment;
 use crate::timestamp::Timestamp;
 
@@ -24,7 +24,7 @@ impl Admitted<'_> {
         if at > now {
             return Err(HttpProblem::parameter("at", format!("use a time up to now, {now}")));
         }
-        let only = self.query.text(FILTER_KIND);
+        let only = self.query.text(QueryParameter::FILTER_KIND.name);
         if only.is_some_and(|kind| self.served.kinds.get(kind).is_none()) {
             return Err(HttpProblem::not_found("there is no such kind"));
         }
@@ -80,7 +80,7 @@ impl Admitted<'_> {
     fn location(&self, format: ArchiveFormat, at: Timestamp, only: Option<&str>) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.append_pair("format", format.extension()).append_pair("at", &at.to_string());
-        query.extend_pairs(only.map(|kind| (FILTER_KIND, kind)));
+        query.extend_pairs(only.map(|kind| (QueryParameter::FILTER_KIND.name, kind)));
         let project = segment::encode(&self.permit.target().tenant);
         format!("{}/projects/{project}/download?{}", self.served.prefix, query.finish())
     }

@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use super::Admitted;
 use crate::key::AggregateKey;
 use crate::service::http::body::DeliveryBody;
-use crate::service::http::parameter_names::{FILTER_KIND, PAGE_AFTER, PAGE_SIZE};
 use crate::service::http::problem::HttpProblem;
+use crate::service::http::query_parameter::QueryParameter;
 use crate::service::http::segment;
 use crate::store::Cursor;
 
@@ -15,7 +15,7 @@ impl Admitted<'_> {
     /// A page of the aggregates that have snapshots, by kind and then in the order of the store.
     pub(super) async fn entities(&self) -> Result<Response<DeliveryBody>, HttpProblem> {
         let tenant = &self.permit.target().tenant;
-        let only = self.query.text(FILTER_KIND);
+        let only = self.query.text(QueryParameter::FILTER_KIND.name);
         let list = format!("entities of {tenant:?}, {only:?}");
         let (size, after) = self.page(&list)?;
         let (from, mut cursor) = position(after)?;
@@ -48,7 +48,7 @@ impl Admitted<'_> {
         }
         let path = format!("{}/projects/{}/entities", self.served.prefix, segment::encode(tenant));
         let next = next.map(|cursor| self.served.cursors.seal(&list, &cursor));
-        let kind = only.map(|kind| (FILTER_KIND, kind.to_owned()));
+        let kind = only.map(|kind| (QueryParameter::FILTER_KIND.name, kind.to_owned()));
         self.list(&path, &data, kind, size, next)
     }
 
@@ -78,7 +78,8 @@ impl Admitted<'_> {
         if let Some(next) = next {
             let mut query = form_urlencoded::Serializer::new(String::new());
             query.extend_pairs(filter);
-            query.append_pair(PAGE_SIZE, &size.to_string()).append_pair(PAGE_AFTER, &next);
+            query.append_pair(QueryParameter::PAGE_SIZE.name, &size.to_string());
+            query.append_pair(QueryParameter::PAGE_AFTER.name, &next);
             links.insert("next".to_owned(), format!("{path}?{}", query.finish()).into());
         }
         let document = json!({ "jsonapi": { "version": "1.1" }, "data": data, "links": links });

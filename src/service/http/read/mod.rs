@@ -1,5 +1,6 @@
 //! What each resource answers to a GET.
 
+mod about;
 mod diff;
 mod download;
 mod entities;
@@ -24,9 +25,9 @@ use super::condition::{Outcome, evaluate};
 
 use super::guard::Permit;
 use super::media::Media;
-use super::parameter_names::{PAGE_AFTER, PAGE_SIZE};
 use super::problem::HttpProblem;
 use super::query::Parameters;
+use super::query_parameter::QueryParameter;
 use super::route::Resource;
 use super::served::Served;
 use super::snapshot_document::tag_of;
@@ -51,8 +52,7 @@ pub(super) async fn answer(
 ) -> Result<Response<DeliveryBody>, HttpProblem> {
     let route = permit.target().route;
     let query = Parameters::read(request.uri.query(), route.query)?;
-    let has_one_media =
-        matches!(route.resource, Resource::TimeMap | Resource::Diff | Resource::Download);
+    let has_one_media = route.resource.has_one_media();
     let media = match media {
         Some(media) => media,
         None if has_one_media => Media::Json,
@@ -72,6 +72,9 @@ pub(super) async fn answer(
         Resource::Snapshot => reading.snapshot().await,
         Resource::Job => reading.job(),
         Resource::Write(_) => Err(HttpProblem::not_found("the resource is written, not read")),
+        Resource::OpenApi => reading.description(),
+        Resource::Health => Ok(reading.health()),
+        Resource::Problem => reading.problem(),
     }
 }
 
@@ -85,12 +88,12 @@ impl Admitted<'_> {
 
     /// How many items a page has, and where it begins.
     fn page(&self, list: &str) -> Result<(usize, Option<Vec<u8>>), HttpProblem> {
-        let form = "a number from 1 to 1000";
-        let size = self.query.parsed(PAGE_SIZE, form)?.unwrap_or(100);
+        let (size_name, form) = (QueryParameter::PAGE_SIZE.name, "a number from 1 to 1000");
+        let size = self.query.parsed(size_name, form)?.unwrap_or(100);
         if !(1..=1_000).contains(&size) {
-            return Err(HttpProblem::parameter(PAGE_SIZE, format!("use {form}")));
+            return Err(HttpProblem::parameter(size_name, format!("use {form}")));
         }
-        let after = self.query.text(PAGE_AFTER);
+        let after = self.query.text(QueryParameter::PAGE_AFTER.name);
         let after = after.map(|text| self.served.cursors.open(list, text)).transpose()?;
         Ok((size, after))
     }
@@ -101,13 +104,27 @@ impl Admitted<'_> {
         media_type: &'static str,
         body: Vec<u8>,
     ) -> Result<Response<DeliveryBody>, HttpProblem> {
-        let tag = tag_of(&body);
+        let mut response = self.conditional(media_type, body.into())?;
         let policy = self.served.policy(&self.permit.target().tenant);
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, policy.value(Freshness::Now));
+        let vary = if policy.is_public() { "accept" } else { "accept, authorization" };
+        headers.insert(VARY, HeaderValue::from_static(vary));
+        Ok(response)
+    }
+
+    /// Answers with bytes and their entity tag, if the conditions of the request hold.
+    fn conditional(
+        &self,
+        media_type: &'static str,
+        body: Bytes,
+    ) -> Result<Response<DeliveryBody>, HttpProblem> {
+        let tag = tag_of(&body);
         let etag: Option<ETag> = tag.parse().ok();
         let with_body = self.request.method != Method::HEAD;
         let mut response = match evaluate(&self.request.headers, etag.as_ref()) {
             Outcome::Proceed => {
-                let mut response = Response::new(DeliveryBody::of(Bytes::from(body), with_body));
+                let mut response = Response::new(DeliveryBody::of(body, with_body));
                 let media_type = HeaderValue::from_static(media_type);
                 response.headers_mut().insert(CONTENT_TYPE, media_type);
                 response
@@ -115,13 +132,9 @@ impl Admitted<'_> {
             Outcome::NotModified => DeliveryBody::nothing(StatusCode::NOT_MODIFIED),
             Outcome::Failed => return Err(HttpProblem::precondition_failed()),
         };
-        let headers = response.headers_mut();
         if let Ok(tag) = HeaderValue::from_str(&tag) {
-            headers.insert(ETAG, tag);
+            response.headers_mut().insert(ETAG, tag);
         }
-        headers.insert(CACHE_CONTROL, policy.value(Freshness::Now));
-        let vary = if policy.is_public() { "accept" } else { "accept, authorization" };
-        headers.insert(VARY, HeaderValue::from_static(vary));
         Ok(response)
     }
 }

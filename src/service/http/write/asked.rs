@@ -183,7 +183,7 @@ mod tests {
 
     fn refused(action: WriteAction, body: &str) -> String {
         let problem = AskedWrite::read(action, body.as_bytes(), None).unwrap_err();
-        assert_eq!(problem.status, StatusCode::BAD_REQUEST);
+        assert_eq!(problem.status(), StatusCode::BAD_REQUEST);
         format!("{problem:?}")
     }
 

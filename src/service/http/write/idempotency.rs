@@ -203,7 +203,7 @@ impl KeptAnswer {
 fn is_final(outcome: &WriteOutcome) -> bool {
     let status = match outcome {
         Ok(answer) => answer.status(),
-        Err(problem) => problem.status,
+        Err(problem) => problem.status(),
     };
     let passes = [
         StatusCode::UNAUTHORIZED,
@@ -220,6 +220,7 @@ mod tests {
 
     use super::*;
     use crate::clock::ManualClock;
+    use crate::service::http::problem_kind::ProblemKind;
     use crate::service::http::write::answer::WriteAnswer;
     use crate::timestamp::Timestamp;
 
@@ -271,9 +272,9 @@ mod tests {
         match answers.claim(mark) {
             Ok(Claimed::First(_)) => 0,
             Ok(Claimed::Before(outcome)) => {
-                outcome.map_or_else(|it| it.status, |it| it.status()).as_u16()
+                outcome.map_or_else(|it| it.status(), |it| it.status()).as_u16()
             }
-            Err(problem) => problem.status.as_u16(),
+            Err(problem) => problem.status().as_u16(),
         }
     }
 
@@ -289,10 +290,11 @@ mod tests {
 
         // Neither are answers kept that may pass.
         for code in [401, 403, 409, 429, 500, 503] {
-            let problem = HttpProblem::new(StatusCode::from_u16(code).unwrap(), "x", "x");
+            let kind = ProblemKind::ALL.iter().find(|kind| kind.status.as_u16() == code);
+            let problem = HttpProblem::new(kind.unwrap());
             first(&answers, mark("k", b"1")).answered(&Err(problem));
         }
-        let gone = HttpProblem::new(StatusCode::NOT_FOUND, "x", "x");
+        let gone = HttpProblem::not_found("x");
         first(&answers, mark("k", b"1")).answered(&Err(gone));
         assert_eq!(status(&answers, mark("k", b"1")), 404);
         assert_eq!(status(&answers, mark("k", b"2")), 422);

@@ -14,8 +14,8 @@ use super::answer::WriteOutcome;
 use crate::clock::Clock;
 use crate::hex::hex;
 use crate::service::RunCounts;
-use crate::service::http::parameter_names::FILTER_KIND;
 use crate::service::http::problem::HttpProblem;
+use crate::service::http::query_parameter::QueryParameter;
 use crate::service::http::random::random;
 use crate::service::http::segment::encode;
 use crate::timestamp::Timestamp;
@@ -152,7 +152,10 @@ impl WriteJob {
         let mut link = format!("{prefix}/projects/{}/jobs/{}", encode(&self.of.tenant), self.id);
         if let Some(kind) = &self.of.kind {
             let mut query = form_urlencoded::Serializer::new(String::new());
-            link = format!("{link}?{}", query.append_pair(FILTER_KIND, kind).finish());
+            link = format!(
+                "{link}?{}",
+                query.append_pair(QueryParameter::FILTER_KIND.name, kind).finish()
+            );
         }
         link
     }
@@ -193,7 +196,7 @@ impl WriteJob {
                 Ok(document) => {
                     put("result", serde_json::from_str(document).unwrap_or_default());
                 }
-                Err(problem) => put("error", problem.to_value()),
+                Err(problem) => put("error", problem.to_value(prefix)),
             }
         }
         let data = json!({

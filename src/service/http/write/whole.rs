@@ -52,7 +52,7 @@ impl Writing {
             }
             for (key, error) in failed {
                 first.get_or_insert_with(|| error.clone());
-                let error = HttpProblem::from(error).to_value();
+                let error = HttpProblem::from(error).to_value(&self.served.prefix);
                 failures.push(json!({ "kind": key.kind(), "id": key.id(), "error": error }));
             }
         }

@@ -1,0 +1,188 @@
+//! What each resource answers.
+
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::operation::is_evaluated;
+use super::schemas;
+use super::writes;
+use crate::service::http::download::ArchiveFormat;
+use crate::service::http::media::Media;
+use crate::service::http::route::Resource;
+
+/// The answers of a resource that are no problems.
+pub(super) fn of(resource: Resource) -> Map<String, Value> {
+    if let Resource::Write(action) = resource {
+        return writes::answers(action);
+    }
+    let mut responses = Map::new();
+    let mut put = |status: StatusCode, response: Value| {
+        responses.insert(status.as_str().to_owned(), response);
+    };
+    let (description, content) = content(resource);
+    let mut headers = json!({
+        "Cache-Control": header("How long a cache may keep the answer, and which cache."),
+    });
+    let mut put_header = |name: &str, about: &str| {
+        if let Some(headers) = headers.as_object_mut() {
+            headers.insert(name.to_owned(), header(about));
+        }
+    };
+    if resource == Resource::Download {
+        put_header("Content-Disposition", "The name under which to save the file.");
+        put_header("Content-Location", "The URL that has this file for ever.");
+    } else {
+        put_header("Content-Length", "How many bytes the body has.");
+    }
+    if is_evaluated(resource) {
+        put_header("ETag", "The entity tag: a hash of the body.");
+    }
+    let is_state = matches!(resource, Resource::Entity | Resource::Version | Resource::Immutable);
+    if is_state {
+        put_header("Link", "The state now, the time map, and the versions next to this one.");
+        put_header("Repr-Digest", "The SHA-256 of the body with its coding (RFC 9530).");
+        put_header("Memento-Datetime", "When the last event was recorded. Not of the state now.");
+        if resource != Resource::Immutable {
+            put_header(
+                "Content-Location",
+                "The URL that names exactly this version and its bytes.",
+            );
+        }
+    }
+    let links = links(resource);
+    let response = json!({
+        "description": description,
+        "headers": headers,
+        "content": content,
+        "links": links,
+    });
+    put(StatusCode::OK, response);
+    if resource == Resource::Entity {
+        let response = json!({
+            "description": "With `Accept-Datetime`: where the state at this date is.",
+            "headers": { "Location": header("The path of the version.") },
+        });
+        put(StatusCode::FOUND, response);
+    }
+    if is_evaluated(resource) {
+        put(
+            StatusCode::NOT_MODIFIED,
+            json!({ "description": "The client has it: its entity tag is in `If-None-Match`." }),
+        );
+    }
+    let has_texts = !matches!(resource, Resource::OpenApi | Resource::Health | Resource::Problem);
+    if has_texts {
+        let response = json!({
+            "description": "A segment of the path is not in its one form.",
+            "headers": { "Location": header("The path with the one form of each segment.") },
+        });
+        put(StatusCode::MOVED_PERMANENTLY, response);
+    }
+    responses
+}
+
+/// What the items of a list lead to.
+fn links(resource: Resource) -> Value {
+    let item = |pointer: &str| format!("$response.body#/data/0/{pointer}");
+    match resource {
+        Resource::Entities => json!({ "state": {
+            "operationId": "getState",
+            "description": "The state of an aggregate of the page.",
+            "parameters": {
+                "path.project": "$request.path.project",
+                "path.kind": item("type"),
+                "path.id": item("id"),
+            },
+        } }),
+        Resource::Versions => json!({ "version": {
+            "operationId": "getVersion",
+            "description": "The state at a version of the page.",
+            "parameters": {
+                "path.project": "$request.path.project",
+                "path.kind": "$request.path.kind",
+                "path.id": "$request.path.id",
+                "path.version": item("attributes/version"),
+            },
+        } }),
+        _ => json!({}),
+    }
+}
+
+/// What the body is, and its schema by media type.
+fn content(resource: Resource) -> (&'static str, Value) {
+    let of = |media: &str, schema: Value| json!({ media: { "schema": schema } });
+    let list = |item: &str| {
+        let schema = schemas::list(item);
+        json!({ Media::Json.name(): { "schema": schema }, Media::JsonApi.name(): { "schema": schema } })
+    };
+    let document = |name: &str| {
+        let schema = schemas::reference(name);
+        json!({ Media::Json.name(): { "schema": schema }, Media::JsonApi.name(): { "schema": schema } })
+    };
+    let state = || {
+        json!({
+            Media::Json.name(): { "schema": schemas::reference("State") },
+            Media::JsonApi.name(): { "schema": schemas::reference("StateDocument") },
+        })
+    };
+    match resource {
+        Resource::OpenApi => {
+            ("The OpenAPI document.", of("application/json", json!({ "type": "object" })))
+        }
+        Resource::Health => {
+            ("The service answers.", of("application/json", schemas::reference("Health")))
+        }
+        Resource::Problem => {
+            let schema = schemas::reference("ProblemDescription");
+            ("What the problem means.", of("application/json", schema))
+        }
+        Resource::Entities => ("A page of the list.", list("Entity")),
+        Resource::Entity => ("The state.", state()),
+        Resource::Versions => ("A page of the list.", list("Version")),
+        Resource::Version => ("The state.", state()),
+        Resource::Immutable => ("The state.", state()),
+        Resource::TimeMap => {
+            ("The time map.", of("application/link-format", json!({ "type": "string" })))
+        }
+        Resource::Diff => {
+            ("The patch.", of("application/json-patch+json", schemas::reference("Patch")))
+        }
+        Resource::Snapshots => ("A page of the list.", list("Snapshot")),
+        Resource::Snapshot => ("The snapshot.", document("SnapshotDocument")),
+        Resource::Job => ("The job.", document("JobDocument")),
+        Resource::Write(_) => ("", json!({})),
+        Resource::Download => {
+            let [ndjson, zip] =
+                [ArchiveFormat::Ndjson, ArchiveFormat::Zip].map(ArchiveFormat::media_type);
+            ("The file.", json!({ ndjson: {}, zip: {} }))
+        }
+    }
+}
+
+/// The answer for all problems of a status. Its description is empty.
+pub(super) fn problem(status: StatusCode) -> Value {
+    let mut headers = json!({ "Cache-Control": header("`no-store`.") });
+    let more = match status {
+        StatusCode::UNAUTHORIZED => Some(("WWW-Authenticate", "How to send credentials.")),
+        StatusCode::METHOD_NOT_ALLOWED => Some(("Allow", "The methods of the resource.")),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            Some(("Retry-After", "In how many seconds to send the next request."))
+        }
+        _ => None,
+    };
+    if let (Some((name, about)), Some(headers)) = (more, headers.as_object_mut()) {
+        headers.insert(name.to_owned(), header(about));
+    }
+    json!({
+        "description": "",
+        "headers": headers,
+        "content": {
+            "application/problem+json": { "schema": schemas::reference("Problem") },
+            Media::JsonApi.name(): { "schema": schemas::reference("Errors") },
+        },
+    })
+}
+
+fn header(about: &str) -> Value {
+    json!({ "description": about, "schema": { "type": "string" } })
+}

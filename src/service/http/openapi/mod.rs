@@ -1,0 +1,70 @@
+//! The OpenAPI document, from the table of routes and the table of problems.
+
+mod answers;
+mod operation;
+mod schemas;
+mod writes;
+
+use serde_json::{Map, Value, json};
+
+use super::problem_kind::ProblemKind;
+use super::route::ROUTES;
+
+/// Describes the service below `prefix`.
+pub(super) fn document(prefix: &str, is_open: bool) -> Value {
+    let mut paths: Map<String, Value> = Map::new();
+    for route in ROUTES {
+        let path = paths.entry(route.path).or_insert_with(|| json!({}));
+        for method in route.methods {
+            // The answer to a HEAD is that to a GET, without its body.
+            if let (Some(path), "GET" | "POST" | "PUT" | "PATCH" | "DELETE") =
+                (path.as_object_mut(), method.as_str())
+            {
+                let described = operation::describe(route, is_open);
+                path.insert(method.as_str().to_ascii_lowercase(), described);
+            }
+        }
+    }
+    let mut components = json!({ "schemas": schemas::all(), "responses": problems() });
+    if let (Some(components), false) = (components.as_object_mut(), is_open) {
+        let scheme = json!({
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A key that the operator gave. The application may accept other \
+                            credentials as well.",
+        });
+        components.insert("securitySchemes".to_owned(), json!({ "key": scheme }));
+    }
+    json!({
+        "openapi": "3.1.1",
+        "info": {
+            "title": "States over HTTP",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "The states of an application, now and in the past. Each GET can also be \
+                            a HEAD. In paths, a segment is the text itself if it consists of \
+                            `A-Z a-z 0-9 . _ -`, and otherwise `~` followed by the URL-safe base64 \
+                            of its UTF-8 bytes, without padding. The default project is `~`.",
+            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+        },
+        "servers": [{ "url": if prefix.is_empty() { "/" } else { prefix } }],
+        "paths": paths,
+        "components": components,
+    })
+}
+
+/// The answers that are problems, by status.
+fn problems() -> Map<String, Value> {
+    let mut responses: Map<String, Value> = Map::new();
+    for kind in ProblemKind::ALL {
+        let text = format!("`{}`: {}. {}", kind.code, kind.title, kind.meaning);
+        let status = kind.status.as_str();
+        let response = responses.entry(status).or_insert_with(|| answers::problem(kind.status));
+        if let Some(Value::String(description)) = response.get_mut("description") {
+            if !description.is_empty() {
+                description.push_str("\n\n");
+            }
+            description.push_str(&text);
+        }
+    }
+    responses
+}
