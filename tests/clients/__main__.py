@@ -12,11 +12,13 @@ from urllib.parse import quote
 import caches
 import documents
 import hostile
+import openapi
+import semantics
 import time_travel
 from history import REVISIONS, Repository
 from servers import ENTITIES, example
 
-MODULES = [time_travel, documents, caches, hostile]
+MODULES = [time_travel, documents, caches, hostile, semantics, openapi]
 
 
 class World:
@@ -54,7 +56,7 @@ def main():
     parser.add_argument("--example", required=True, help="the built example")
     parser.add_argument("--source", required=True, type=Path, help="a git repository")
     parser.add_argument("--node-modules", required=True, help="where jsonapi-validator is")
-    parser.add_argument("--seconds", type=int, default=60, help="how long schemathesis may run")
+    parser.add_argument("--seconds", type=int, help="how long each run of schemathesis takes")
     parser.add_argument("names", nargs="*", help="run the checks that contain one of these")
     arguments = parser.parse_args()
     # So that blocks end, and with them the servers.
