@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 import traceback
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -24,18 +25,27 @@ MODULES = [time_travel, documents, caches, hostile, semantics, openapi]
 class World:
     """What the checks share."""
 
-    def __init__(self, arguments, directory):
+    def __init__(self, arguments, directory, servers):
         self.program = arguments.example
         self.node_modules = arguments.node_modules
         self.seconds = arguments.seconds
         self.directory = directory
+        self.servers = servers
+        self.running = {}
         self.repository = Repository(directory / "repository", arguments.source)
 
     def new_directory(self):
         return Path(tempfile.mkdtemp(dir=self.directory))
 
+    @contextmanager
     def serve(self, *options):
-        """The example over the temporary repository."""
+        """The example over the temporary repository. The checks share one for each set of options."""
+        if options not in self.running:
+            self.running[options] = self.servers.enter_context(self.start(*options))
+        yield self.running[options]
+
+    def start(self, *options):
+        """As `serve`, but one of its own."""
         return example(self.program, self.repository.directory, REVISIONS, *options)
 
     def open(self):
@@ -63,8 +73,9 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
     passed, failed, left_out = 0, 0, 0
-    with tempfile.TemporaryDirectory(prefix="snapfold-clients-") as directory:
-        world = World(arguments, Path(directory))
+    with ExitStack() as servers:
+        directory = servers.enter_context(tempfile.TemporaryDirectory(prefix="snapfold-clients-"))
+        world = World(arguments, Path(directory), servers)
         checks = [getattr(module, it) for module in MODULES for it in dir(module)]
         for check in checks:
             if not getattr(check, "__name__", "").startswith("check_"):

@@ -61,7 +61,7 @@ def check_a_body_on_a_get_is_not_taken_for_a_request(world):
 
 
 def check_wrong_keys_are_slowed_down_and_right_ones_are_not(world):
-    with world.serve() as origin:
+    with world.start() as origin:
         entity, right = world.entity(HEAD), origin.keys["reads"]
         target = f"{entity}/versions/1"
         digits = right[-64:]

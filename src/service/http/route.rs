@@ -44,9 +44,15 @@ impl Resource {
             | Self::OpenApi
             | Self::Health
             | Self::Problem => true,
-            Self::Entities | Self::Entity | Self::Versions | Self::Version => false,
-            Self::Immutable | Self::Snapshots | Self::Snapshot | Self::Job => false,
-            Self::Write(_) => false,
+            Self::Entities
+            | Self::Entity
+            | Self::Versions
+            | Self::Version
+            | Self::Immutable
+            | Self::Snapshots
+            | Self::Snapshot
+            | Self::Job
+            | Self::Write(_) => false,
         }
     }
 }

@@ -137,10 +137,8 @@ fn content(resource: Resource) -> (&'static str, Value) {
             ("What the problem means.", of("application/json", schema))
         }
         Resource::Entities => ("A page of the list.", list("Entity")),
-        Resource::Entity => ("The state.", state()),
+        Resource::Entity | Resource::Version | Resource::Immutable => ("The state.", state()),
         Resource::Versions => ("A page of the list.", list("Version")),
-        Resource::Version => ("The state.", state()),
-        Resource::Immutable => ("The state.", state()),
         Resource::TimeMap => {
             ("The time map.", of("application/link-format", json!({ "type": "string" })))
         }
