@@ -28,6 +28,11 @@ include-operation-id = ["listEntities", "listVersions", "listSnapshots"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "3xx", 400, 401, 403, 404, 412]
 
 [[operations]]
+include-operation-id = "download"
+# 400: the time is not yet over.
+checks.positive_data_acceptance.expected-statuses = ["2xx", "3xx", 400, 401, 403, 404]
+
+[[operations]]
 include-operation-id = "getState"
 # 400: `at` excludes `version`, and a date of the right form may be none, such as 30 February.
 checks.positive_data_acceptance.expected-statuses = ["2xx", "3xx", 400, 401, 403, 404, 412]

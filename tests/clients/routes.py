@@ -15,6 +15,7 @@ QUERY = {
     "after": "2",
     "from": "1",
     "to": "4",
+    "format": "zip",
 }
 # Only what a page links to is a value of this one.
 FOLLOWED = "page[after]"
