@@ -1,0 +1,41 @@
+//! The delivery beside handlers that are written by hand. `scripts/bench-delivery` runs it.
+//!
+//! ```text
+//! snapfold-delivery run WRK [TURNS [SECONDS]]   the server on one core, wrk on another, in turns
+//! snapfold-delivery calls [TURNS]               calls without a server
+//! ```
+
+mod by_hand;
+mod calls;
+mod cart;
+mod counted;
+mod pace;
+mod run;
+mod serve;
+mod turns;
+
+#[global_allocator]
+static ALLOCATOR: counted::Counted = counted::Counted;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["serve"] => serve::serve(),
+        ["pace", port, authorization, rate, seconds] => {
+            let (rate, seconds) = (rate.parse().unwrap(), seconds.parse().unwrap());
+            pace::pace(port.parse().unwrap(), authorization, rate, seconds);
+        }
+        ["run", wrk] => run::run(wrk, 9, 1),
+        ["run", wrk, turns] => run::run(wrk, turns.parse().unwrap(), 1),
+        ["run", wrk, turns, seconds] => {
+            run::run(wrk, turns.parse().unwrap(), seconds.parse().unwrap());
+        }
+        ["calls"] => calls::calls(9),
+        ["calls", turns] => calls::calls(turns.parse().unwrap()),
+        _ => {
+            eprintln!("usage: scripts/bench-delivery [TURNS [SECONDS]]");
+            std::process::exit(2);
+        }
+    }
+}
