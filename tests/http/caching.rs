@@ -202,3 +202,40 @@ async fn snapshots_of_any_age_give_the_same_bytes() {
         assert_eq!((with.body, with.headers), (without.body.clone(), without.headers.clone()));
     }
 }
+
+#[tokio::test]
+async fn clients_that_ask_again_get_again_only_what_changed() {
+    const AGGREGATES: usize = 300;
+    let shop = Shop::new();
+    let keys: Vec<_> = (0..AGGREGATES).map(|n| stock(&format!("place-{n}"))).collect();
+    for key in &keys {
+        shop.grow(key, 3);
+    }
+    let delivery = shop.open();
+    // What each client has: the entity tag and the body.
+    let mut kept = vec![(String::new(), Vec::new()); AGGREGATES];
+    let (mut unchanged, mut sent) = (0, 0);
+    for round in 0..6 {
+        for (n, key) in keys.iter().enumerate() {
+            // 1 in 100, and others in each round.
+            let is_changed = round > 0 && n % 100 == round;
+            let version = 3 + (1..=round).filter(|round| n % 100 == *round).count() as u64;
+            shop.grow(key, version);
+            let path = format!("/projects/~/entities/stock/{}", key.id());
+            let answer = get_with(&delivery, &path, &[("if-none-match", &kept[n].0)]).await;
+            let expected = if round > 0 && !is_changed { 304 } else { 200 };
+            assert_eq!(answer.status.as_u16(), expected, "{path} in round {round}");
+            match answer.status.as_u16() {
+                304 => unchanged += 1,
+                _ if round > 0 => sent += 1,
+                _ => {}
+            }
+            if answer.status == 200 {
+                kept[n] = (answer.header("etag").to_owned(), answer.body.to_vec());
+            }
+            let state: Stock = serde_json::from_slice(&kept[n].1).unwrap();
+            assert_eq!(state, replayed(&shop, key, version).await, "{path} in round {round}");
+        }
+    }
+    assert_eq!((unchanged, sent), (5 * 297, 5 * 3));
+}
