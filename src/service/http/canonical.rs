@@ -41,7 +41,14 @@ pub(crate) fn write(value: &StateValue, out: &mut Vec<u8>) {
             member(name, inner, out);
             out.push(b'}');
         }
-        scalar => out.extend_from_slice(scalar.to_string().as_bytes()),
+        StateValue::Bool(true) => out.extend_from_slice(b"true"),
+        StateValue::Bool(false) => out.extend_from_slice(b"false"),
+        StateValue::Null => out.extend_from_slice(b"null"),
+        scalar => match short(scalar) {
+            // Writing to a vector does not fail.
+            Some(number) => drop(serde_json::to_writer(out, &number)),
+            None => out.extend_from_slice(scalar.to_string().as_bytes()),
+        },
     }
 }
 
@@ -49,6 +56,15 @@ fn member(name: &str, value: &StateValue, out: &mut Vec<u8>) {
     string(name, out);
     out.push(b':');
     write(value, out);
+}
+
+/// An integer of 64 bits, as most are. It is written faster than one of 128 bits.
+fn short(value: &StateValue) -> Option<i64> {
+    match value {
+        StateValue::Int(number) => i64::try_from(*number).ok(),
+        StateValue::UInt(number) => i64::try_from(*number).ok(),
+        _ => None,
+    }
 }
 
 fn comma(at: usize, out: &mut Vec<u8>) {

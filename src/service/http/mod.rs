@@ -15,6 +15,7 @@ mod delivery;
 mod download;
 mod files;
 mod guard;
+mod gzip;
 mod links;
 mod media;
 mod openapi;

@@ -1,24 +1,23 @@
 //! [`Representation`]: a state in one media type, with its hash and its prepared headers.
 
-use std::io::Write as _;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use headers::ETag;
 use http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LOCATION, CONTENT_TYPE, ETAG, LINK, VARY,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, ETAG, LINK,
+    VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use sha2::{Digest as _, Sha256};
 
 use super::body::DeliveryBody;
 use super::cache_policy::{CachePolicy, Freshness};
-use super::condition::{Outcome, evaluate};
+use super::condition::{Outcome, evaluate, repeats};
+use super::gzip::gzipped;
 use super::links::Links;
 use super::media::{Coding, Media};
 use super::problem::HttpProblem;
@@ -46,7 +45,8 @@ pub(super) struct Representation {
 /// A representation with a content coding.
 struct CodedBody {
     body: Bytes,
-    /// Always set.
+    tag: HeaderValue,
+    /// The tag, parsed. Always set.
     etag: Option<ETag>,
     headers: HeaderMap,
     not_modified: HeaderMap,
@@ -114,8 +114,12 @@ impl Representation {
     ) -> Result<Response<DeliveryBody>, HttpProblem> {
         let coded = self.coded(Coding::accepted(request));
         let with_body = method != Method::HEAD;
-        let etag = coded.etag.as_ref();
-        match evaluate(request, etag) {
+        let outcome = if repeats(request, &coded.tag) {
+            Outcome::NotModified
+        } else {
+            evaluate(request, coded.etag.as_ref())
+        };
+        match outcome {
             Outcome::Proceed => {
                 let mut response = Response::new(DeliveryBody::of(coded.body.clone(), with_body));
                 *response.headers_mut() = coded.headers.clone();
@@ -133,13 +137,7 @@ impl Representation {
     fn coded(&self, coding: Coding) -> &CodedBody {
         let [identity, gzip] = &self.coded;
         if coding == Coding::Gzip && self.body.len() >= MIN_COMPRESSED {
-            return gzip.get_or_init(|| {
-                let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-                // Writing to a vector does not fail.
-                let _ = encoder.write_all(&self.body);
-                let body = encoder.finish().map_or_else(|_| self.body.clone(), Bytes::from);
-                self.coded_as(body, "-gz", Some("gzip"))
-            });
+            return gzip.get_or_init(|| self.coded_as(gzipped(&self.body), "-gz", Some("gzip")));
         }
         identity.get_or_init(|| self.coded_as(self.body.clone(), "", None))
     }
@@ -151,9 +149,9 @@ impl Representation {
         let text = format!("\"{}{suffix}\"", URL_SAFE_NO_PAD.encode(short));
         let etag = text.parse().ok();
         let mut headers = self.headers.clone();
-        if let Ok(value) = HeaderValue::from_str(&text) {
-            headers.insert(ETAG, value);
-        }
+        // A digest is plain ASCII.
+        let tag = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("\"\""));
+        headers.insert(ETAG, tag.clone());
         // The hash of what is transferred without ranges: with its coding (RFC 9530).
         let hash = if coding.is_some() { Sha256::digest(&body).into() } else { self.hash };
         if let Ok(value) = HeaderValue::from_str(&format!("sha-256=:{}:", STANDARD.encode(hash))) {
@@ -162,11 +160,12 @@ impl Representation {
         if let Some(coding) = coding {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
         }
+        headers.insert(CONTENT_LENGTH, body.len().into());
         // What RFC 9110, section 15.4.5 wants in a 304.
         let kept = [ETAG, CACHE_CONTROL, CONTENT_LOCATION, VARY];
         let kept = kept.into_iter().filter_map(|name| Some((headers.get(&name)?.clone(), name)));
         let not_modified = kept.map(|(value, name)| (name, value)).collect();
-        CodedBody { body, etag, headers, not_modified }
+        CodedBody { body, tag, etag, headers, not_modified }
     }
 }
 

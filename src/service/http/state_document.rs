@@ -7,7 +7,8 @@ use crate::manager::View;
 
 /// Writes a state: bare, or as a document of JSON:API.
 pub(super) fn write(view: &View, media: Media, links: &Links) -> Vec<u8> {
-    let mut out = Vec::new();
+    // It seldom takes less.
+    let mut out = Vec::with_capacity(1_024);
     if media == Media::Json {
         canonical::write(&view.state, &mut out);
         return out;

@@ -111,10 +111,10 @@ impl Visit for Builder {
     fn open(self, what: Open) -> Result<WholeValue, Refused> {
         let is_number = matches!(what, Open::Struct(JSON_NUMBER, None, _));
         let (variant, value) = match what {
-            Open::Seq(_) => (None, StateValue::List(Vec::new())),
-            Open::Map(_) => (None, StateValue::Map(Vec::new())),
-            Open::Tuple(_, variant, _) => (variant, StateValue::List(Vec::new())),
-            Open::Struct(_, variant, _) => (variant, StateValue::Struct(Vec::new())),
+            Open::Seq(len) => (None, StateValue::List(room(len.unwrap_or(0)))),
+            Open::Map(len) => (None, StateValue::Map(room(len.unwrap_or(0)))),
+            Open::Tuple(_, variant, len) => (variant, StateValue::List(room(len))),
+            Open::Struct(_, variant, len) => (variant, StateValue::Struct(room(len))),
         };
         Ok(WholeValue { builder: self, key: None, variant, is_number, value })
     }
@@ -122,6 +122,11 @@ impl Visit for Builder {
     fn is_human_readable(&self) -> bool {
         true
     }
+}
+
+/// Room for the parts that a value announces. It may announce more than it has.
+fn room<T>(parts: usize) -> Vec<T> {
+    Vec::with_capacity(parts.min(256))
 }
 
 /// A value whose parts are being converted.
