@@ -1,6 +1,7 @@
 //! [`ApiKey`]: a key that the server makes, and stores hashed.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::presented_key::{ID_BYTES, SECRET_BYTES, hash, key_text};
 use super::principal::Scope;
@@ -39,7 +40,7 @@ pub struct ApiKey {
     /// For whom the key is.
     pub name: String,
     /// What the key allows.
-    pub scopes: Vec<Scope>,
+    pub scopes: Arc<[Scope]>,
     /// From when on the key is no longer valid (inclusive); `None` if it does not expire.
     pub expires_at: Option<Timestamp>,
     /// How many requests may be sent with the key; `None` for the quota of the delivery.
@@ -66,7 +67,7 @@ impl ApiKey {
     /// Recreates a key that was stored. The id must be one that [`generate`](Self::generate) made.
     pub fn from_stored(id: impl Into<String>, hash: [u8; 32], name: impl Into<String>) -> Self {
         let (id, name) = (id.into(), name.into());
-        Self { id, hash, name, scopes: Vec::new(), expires_at: None, quota: None }
+        Self { id, hash, name, scopes: Arc::default(), expires_at: None, quota: None }
     }
 
     /// Sets what the key allows.

@@ -49,8 +49,8 @@ impl<S: ApiKeyStore> Authenticator for S {
         let is_right: bool = hash.ct_eq(&presented.hash).into();
         let valid = |key: &ApiKey| key.expires_at.is_none_or(|end| self.now() < end);
         Ok(known.filter(|key| is_right && valid(key)).map(|key| {
-            let principal = Principal::new(key.id.clone(), key.scopes.iter().cloned());
-            Principal { quota: key.quota, ..principal }
+            let scopes = Arc::clone(&key.scopes);
+            Principal { name: key.id.clone(), scopes, quota: key.quota }
         }))
     }
 }

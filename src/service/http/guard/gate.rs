@@ -74,8 +74,8 @@ impl Gate {
         };
         let counted = limiter.count(&principal.name, principal.quota);
         let is_allowed = principal.may(permission, &target.tenant, target.kind(request).as_deref());
-        let mut problem = match counted {
-            Counted::Exceeded { wait, .. } => HttpProblem::too_many(wait),
+        let mut problem = match &counted {
+            Counted::Exceeded { wait, .. } => HttpProblem::too_many(*wait),
             _ if is_allowed => {
                 if permission == Permission::Read {
                     note(AccessKind::Read, &principal.name);

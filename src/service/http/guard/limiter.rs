@@ -34,29 +34,36 @@ impl GovernorClock for LimitClock {
 
 type Counter = RateLimiter<NotKeyed, InMemoryState, LimitClock, StateInformationMiddleware>;
 
+/// Counts by one quota.
+pub(crate) struct Meter {
+    quota: RequestQuota,
+    counter: Counter,
+    /// The quota as a header, which is the same in all answers.
+    policy: Option<HeaderValue>,
+}
+
 /// Counts the requests of each principal, and those with wrong credentials together.
 #[derive(Clone)]
 pub(crate) struct Limiter {
     default: Option<RequestQuota>,
     clock: LimitClock,
-    /// By name, with the quota that was counted by. The names come from the authenticator, so a
-    /// client cannot invent them.
-    counters: Cache<String, (RequestQuota, Arc<Counter>)>,
-    failures: Option<(RequestQuota, Arc<Counter>)>,
+    /// By name. The names come from the authenticator, so a client cannot invent them.
+    meters: Cache<String, Arc<Meter>>,
+    failures: Option<Arc<Meter>>,
 }
 
 /// Whether a request is within the quota.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Counted {
     /// There is no quota.
     Free,
     Within {
-        quota: RequestQuota,
+        meter: Arc<Meter>,
         /// How many more requests may follow at once.
         left: u32,
     },
     Exceeded {
-        quota: RequestQuota,
+        meter: Arc<Meter>,
         /// When the next request may be sent.
         wait: Duration,
     },
@@ -69,36 +76,39 @@ impl Limiter {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let clock = LimitClock(clock);
-        let failures = failures.map(|quota| (quota, counter(quota, &clock)));
-        Self { default, counters: Cache::new(MAX_PRINCIPALS), failures, clock }
+        let failures = failures.map(|quota| Arc::new(Meter::new(quota, &clock)));
+        Self { default, meters: Cache::new(MAX_PRINCIPALS), failures, clock }
     }
 
     /// Counts a request of a principal, by its own quota or the default one.
     pub(crate) fn count(&self, name: &str, own: Option<RequestQuota>) -> Counted {
         let Some(quota) = own.or(self.default) else { return Counted::Free };
-        let counter = match self.counters.get(name) {
-            Some((known, counter)) if known == quota => counter,
+        let meter = match self.meters.get(name) {
+            Some(meter) if meter.quota == quota => meter,
             _ => {
-                let counter = counter(quota, &self.clock);
-                self.counters.insert(name.to_owned(), (quota, Arc::clone(&counter)));
-                counter
+                let meter = Arc::new(Meter::new(quota, &self.clock));
+                self.meters.insert(name.to_owned(), Arc::clone(&meter));
+                meter
             }
         };
-        self.checked(quota, &counter)
+        self.checked(meter)
     }
 
     /// Counts a request with wrong credentials.
     pub(crate) fn count_failure(&self) -> Counted {
         match &self.failures {
-            Some((quota, counter)) => self.checked(*quota, counter),
+            Some(meter) => self.checked(Arc::clone(meter)),
             None => Counted::Free,
         }
     }
 
-    fn checked(&self, quota: RequestQuota, counter: &Counter) -> Counted {
-        match counter.check() {
-            Ok(state) => Counted::Within { quota, left: state.remaining_burst_capacity() },
-            Err(until) => Counted::Exceeded { quota, wait: until.wait_time_from(self.clock.now()) },
+    fn checked(&self, meter: Arc<Meter>) -> Counted {
+        match meter.counter.check() {
+            Ok(state) => Counted::Within { left: state.remaining_burst_capacity(), meter },
+            Err(until) => {
+                let wait = until.wait_time_from(self.clock.now());
+                Counted::Exceeded { meter, wait }
+            }
         }
     }
 }
@@ -106,21 +116,21 @@ impl Limiter {
 impl Counted {
     /// Adds the headers of draft-ietf-httpapi-ratelimit-headers-10: the quota, what is left of it,
     /// and in how many seconds all of it will be back, or in how many one more request.
-    pub(crate) fn describe(self, headers: &mut HeaderMap) {
-        let (quota, left, seconds) = match self {
+    pub(crate) fn describe(&self, headers: &mut HeaderMap) {
+        let (meter, left, seconds) = match self {
             Self::Free => return,
-            Self::Within { quota, left } => {
-                let used = quota.requests.get().saturating_sub(left);
+            Self::Within { meter, left } => {
+                let quota = meter.quota;
+                let used = quota.requests.get().saturating_sub(*left);
                 let share = f64::from(used) / f64::from(quota.requests.get());
-                (quota, left, quota.period.mul_f64(share))
+                (meter, *left, quota.period.mul_f64(share))
             }
-            Self::Exceeded { quota, wait } => (quota, 0, wait),
+            Self::Exceeded { meter, wait } => (meter, 0, *wait),
         };
-        let (requests, period) = (quota.requests, quota.period.as_secs());
-        let policy = format!("\"default\";q={requests};w={period}");
         let state = format!("\"default\";r={left};t={}", whole_seconds(seconds));
-        for (name, text) in [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, state)] {
-            if let Ok(value) = HeaderValue::from_str(&text) {
+        let state = HeaderValue::try_from(state).ok();
+        for (name, value) in [(RATE_LIMIT_POLICY, meter.policy.clone()), (RATE_LIMIT, state)] {
+            if let Some(value) = value {
                 headers.insert(name, value);
             }
         }
@@ -132,12 +142,23 @@ pub(crate) fn whole_seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
-fn counter(quota: RequestQuota, clock: &LimitClock) -> Arc<Counter> {
-    let each = quota.period.div_f64(f64::from(quota.requests.get())).max(Duration::from_nanos(1));
-    // A period of at least 1 ns is accepted.
-    let rate = Quota::with_period(each).unwrap_or_else(|| Quota::per_second(quota.requests));
-    let counter = RateLimiter::direct_with_clock(rate.allow_burst(quota.requests), clock.clone());
-    Arc::new(counter.with_middleware())
+impl Meter {
+    fn new(quota: RequestQuota, clock: &LimitClock) -> Self {
+        let RequestQuota { requests, period } = quota;
+        let each = period.div_f64(f64::from(requests.get())).max(Duration::from_nanos(1));
+        // A period of at least 1 ns is accepted.
+        let rate = Quota::with_period(each).unwrap_or_else(|| Quota::per_second(requests));
+        let counter = RateLimiter::direct_with_clock(rate.allow_burst(requests), clock.clone());
+        let policy = format!("\"default\";q={requests};w={}", period.as_secs());
+        let policy = HeaderValue::try_from(policy).ok();
+        Self { quota, counter: counter.with_middleware(), policy }
+    }
+}
+
+impl fmt::Debug for Meter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Meter").field("quota", &self.quota).finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Limiter {

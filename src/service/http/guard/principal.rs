@@ -1,5 +1,7 @@
 //! [`Principal`] and [`Scope`].
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::all_or_list;
@@ -12,8 +14,9 @@ use super::quota::RequestQuota;
 pub struct Principal {
     /// A name for logs and the audit trail. Never a secret.
     pub name: String,
-    /// What it may do: whatever one of these scopes allows.
-    pub scopes: Vec<Scope>,
+    /// What it may do: whatever one of these scopes allows. Shared, because each request has a
+    /// principal.
+    pub scopes: Arc<[Scope]>,
     /// How many requests it may send; `None` for the quota of the delivery.
     pub quota: Option<RequestQuota>,
 }

@@ -119,7 +119,7 @@ impl From<ApiKey> for StoredKey {
             id: key.id,
             sha256: hex(&key.hash),
             name: key.name,
-            scopes: key.scopes,
+            scopes: key.scopes.to_vec(),
             expires_at: key.expires_at.map(expiry_to_text),
             quota: key.quota.map(|quota| StoredQuota {
                 requests: quota.requests,
