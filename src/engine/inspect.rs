@@ -165,7 +165,12 @@ impl<A: Aggregate> Inspect for SnapshotEngine<A> {
 
     async fn load_opaque(&self, key: &AggregateKey, point: Point) -> Result<OpaqueState, Error> {
         let viewer = self.core.viewer()?;
-        Ok(hidden(viewer, self.at(key, point).await?))
+        // Each further layer would allocate a future of its own.
+        let loaded = match point {
+            Point::Now => self.load(key).await?,
+            _ => self.at(key, point).await?,
+        };
+        Ok(hidden(viewer, loaded))
     }
 
     async fn history(&self, key: &AggregateKey, versions: &[u64]) -> Result<Vec<View>, Error> {

@@ -65,7 +65,8 @@ impl DeliveryBody {
         if let (Some(length), false) =
             (response.body().stated, has_none.contains(&response.status()))
         {
-            response.headers_mut().insert(CONTENT_LENGTH, length.into());
+            // Rendered states have it already.
+            response.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| length.into());
         }
         response
     }

@@ -149,7 +149,9 @@ impl Delivery {
         }
         let path = request.uri.path();
         let path = path.strip_prefix(&self.0.prefix).unwrap_or(path);
-        if let (&Method::OPTIONS, Some(methods)) = (&request.method, methods_of(path)) {
+        if request.method == Method::OPTIONS
+            && let Some(methods) = methods_of(path)
+        {
             let mut response = DeliveryBody::nothing(StatusCode::NO_CONTENT);
             if let Ok(methods) = HeaderValue::from_str(&methods) {
                 response.headers_mut().insert(ALLOW, methods);
@@ -183,7 +185,7 @@ impl Delivery {
     ) -> Result<Response<DeliveryBody>, HttpProblem> {
         let mut answer = match permit.target().route.resource {
             Resource::Write(action) => {
-                write::answer(&self.0, request, permit, media, (action, body)).await
+                Box::pin(write::answer(&self.0, request, permit, media, (action, body))).await
             }
             _ => read::answer(&self.0, request, permit, media).await,
         };
@@ -220,7 +222,7 @@ where
             let media = Media::accepted(&request.headers);
             let answer = match delivery.admit(&request).await {
                 Ok(Admission::Granted(permit)) if permit.target().route.takes_body() => {
-                    match read_request(body).await {
+                    match Box::pin(read_request(body)).await {
                         Ok(body) => delivery.answer(&request, &permit, media, body).await,
                         Err(problem) => Err(problem),
                     }

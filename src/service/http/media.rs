@@ -30,6 +30,16 @@ impl Media {
     /// The best media type for an `Accept` header; `None` if none is acceptable. Without a header,
     /// or with `*/*`, it is plain JSON.
     pub(super) fn accepted(headers: &HeaderMap) -> Option<Self> {
+        match headers.get(ACCEPT) {
+            None => return Some(Self::Json),
+            // What most clients send needs no list of preferences.
+            Some(value) if value == "*/*" || value == Self::Json.name() => {
+                if headers.get_all(ACCEPT).iter().count() == 1 {
+                    return Some(Self::Json);
+                }
+            }
+            Some(_) => {}
+        }
         let mut has_any = false;
         let mut best: Option<(u16, Self)> = None;
         for media in [Self::Json, Self::JsonApi] {
@@ -54,6 +64,9 @@ impl Coding {
 
     /// The coding for an `Accept-Encoding` header: gzip if it is not worse than none.
     pub(super) fn accepted(headers: &HeaderMap) -> Self {
+        if !headers.contains_key(ACCEPT_ENCODING) {
+            return Self::Identity;
+        }
         let (mut gzip, mut identity, mut any) = (None, None, None);
         for item in preferences(headers, &ACCEPT_ENCODING) {
             let place = if item.is("gzip") || item.is("x-gzip") {

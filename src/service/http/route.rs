@@ -1,6 +1,7 @@
 //! [`Route`]: the table of routes, from which paths are resolved.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use http::Method;
 use http::request::Parts;
@@ -272,19 +273,20 @@ pub(super) struct Target {
 impl Target {
     /// Finds what `path` names, below the prefix, and what `method` does to it.
     pub(super) fn resolve(path: &str, method: &Method) -> Result<Self, HttpProblem> {
-        let fitting = || ROUTES.iter().filter(|route| route.fits(path));
-        let Some(route) = fitting().find(|route| route.methods.contains(method)) else {
+        let segments = PathSegments::of(path);
+        let Some(row) = segments.fitting().find(|row| row.route.methods.contains(method)) else {
             return Err(match methods_of(path) {
                 None => HttpProblem::not_found("no route has this path"),
                 Some(allowed) => HttpProblem::method(&allowed),
             });
         };
-        let (mut tenant, mut kind, mut id) = (String::new(), String::new(), None);
+        let route = row.route;
+        let (mut tenant, mut kind, mut id) = (Cow::Borrowed(""), Cow::Borrowed(""), None);
         let (mut version, mut digest, mut code) = (0, String::new(), String::new());
         let (mut snapshot, mut job) = (None, String::new());
         let mut is_moved = false;
-        for (part, segment) in route.path.split('/').zip(path.split('/')).skip(1) {
-            match part {
+        for (part, segment) in row.parts.iter().zip(segments.all()) {
+            match *part {
                 "{version}" => {
                     version = parse_version(segment).ok_or_else(|| {
                         HttpProblem::not_found("a version is a number without leading zeros")
@@ -306,7 +308,7 @@ impl Target {
                         ))
                     })?;
                     is_moved |= !is_its_form;
-                    match part {
+                    match *part {
                         "{project}" => tenant = text,
                         "{kind}" => kind = text,
                         _ => id = Some(text),
@@ -320,6 +322,7 @@ impl Target {
             None => None,
         };
         let moved = is_moved.then(|| route.canonical(path));
+        let tenant = tenant.into_owned();
         Ok(Self { route, tenant, key, version, digest, snapshot, job, code, moved })
     }
 
@@ -334,19 +337,68 @@ impl Target {
     }
 }
 
-impl Route {
-    fn fits(&self, path: &str) -> bool {
-        let (mut ours, mut theirs) = (self.path.split('/'), path.split('/'));
-        loop {
-            match (ours.next(), theirs.next()) {
-                (None, None) => return true,
-                (Some(part), Some(segment)) if part.starts_with('{') && !segment.is_empty() => {}
-                (Some(part), Some(segment)) if part == segment => {}
-                _ => return false,
+/// A route, with its path split into segments.
+struct SplitRoute {
+    route: &'static Route,
+    parts: Vec<&'static str>,
+}
+
+/// The table, split once: every request looks for its path in it.
+static ROWS: LazyLock<Vec<SplitRoute>> = LazyLock::new(|| {
+    ROUTES
+        .iter()
+        .map(|route| SplitRoute { route, parts: route.path.split('/').collect() })
+        .collect()
+});
+
+/// The largest number of segments of a route.
+const MAX_SEGMENTS: usize = 12;
+
+/// The segments of a path, without an allocation.
+struct PathSegments<'a> {
+    segments: [&'a str; MAX_SEGMENTS],
+    /// Larger than [`MAX_SEGMENTS`] if there are more, which no route has.
+    count: usize,
+}
+
+impl<'a> PathSegments<'a> {
+    fn of(path: &'a str) -> Self {
+        let mut segments = Self { segments: [""; MAX_SEGMENTS], count: 0 };
+        let mut start = 0;
+        // Segments are short, so this is faster than searches for the next slash.
+        for (at, byte) in path.bytes().enumerate() {
+            if byte == b'/' {
+                segments.push(path.get(start..at).unwrap_or_default());
+                start = at + 1;
             }
         }
+        segments.push(path.get(start..).unwrap_or_default());
+        segments
     }
 
+    fn push(&mut self, segment: &'a str) {
+        if let Some(place) = self.segments.get_mut(self.count) {
+            *place = segment;
+        }
+        self.count += 1;
+    }
+
+    fn all(&self) -> impl Iterator<Item = &'a str> {
+        self.segments.iter().copied().take(self.count)
+    }
+
+    /// The rows of the table that have such a path.
+    fn fitting(&self) -> impl Iterator<Item = &'static SplitRoute> {
+        ROWS.iter().filter(|row| {
+            row.parts.len() == self.count
+                && row.parts.iter().zip(self.all()).all(|(part, segment)| {
+                    *part == segment || part.starts_with('{') && !segment.is_empty()
+                })
+        })
+    }
+}
+
+impl Route {
     /// A path that fits, with the one form of each of its texts.
     fn canonical(&self, path: &str) -> String {
         let segments =
@@ -366,8 +418,9 @@ impl Route {
 
 /// The methods of a path, as in the header `Allow`; `None` if no route has the path.
 pub(super) fn methods_of(path: &str) -> Option<String> {
-    let fitting = ROUTES.iter().filter(|route| route.fits(path));
-    let methods: Vec<&str> = fitting.flat_map(|route| route.methods).map(Method::as_str).collect();
+    let segments = PathSegments::of(path);
+    let methods = segments.fitting().flat_map(|row| row.route.methods).map(Method::as_str);
+    let methods: Vec<&str> = methods.collect();
     (!methods.is_empty()).then(|| methods.join(", "))
 }
 

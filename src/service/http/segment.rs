@@ -5,6 +5,8 @@
 //! `A-Z a-z 0-9 . _ -` and is neither `.` nor `..`, and otherwise `~` followed by the URL-safe base64
 //! of its UTF-8 bytes, without padding. Each text has exactly one such form.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::percent_decode_str;
@@ -22,14 +24,18 @@ pub(super) fn encode(text: &str) -> String {
 /// The text of a segment, and whether the segment is its one form. `None` if it has no text.
 ///
 /// Percent-encoded texts are understood as well.
-pub(super) fn decode(segment: &str) -> Option<(String, bool)> {
+pub(super) fn decode(segment: &str) -> Option<(Cow<'_, str>, bool)> {
+    if segment == "~" {
+        // The default tenant, which most requests name.
+        return Some(("".into(), true));
+    }
     if is_plain(segment) {
-        return Some((segment.to_owned(), true));
+        return Some((segment.into(), true));
     }
     let decoded = percent_decode_str(segment).decode_utf8().ok()?;
     let text = match decoded.strip_prefix('~') {
-        Some(encoded) => String::from_utf8(URL_SAFE_NO_PAD.decode(encoded).ok()?).ok()?,
-        None => decoded.into_owned(),
+        Some(encoded) => String::from_utf8(URL_SAFE_NO_PAD.decode(encoded).ok()?).ok()?.into(),
+        None => decoded,
     };
     let is_its_form = encode(&text) == segment;
     Some((text, is_its_form))
@@ -67,7 +73,7 @@ mod tests {
         ] {
             let segment = encode(text);
             assert!(!segment.is_empty());
-            assert_eq!(decode(&segment), Some((text.to_owned(), true)));
+            assert_eq!(decode(&segment), Some((text.into(), true)));
         }
         assert_eq!(encode(""), "~");
     }
@@ -77,8 +83,8 @@ mod tests {
         for segment in ["%ff", "~_w", "~Zh", "~="] {
             assert_eq!(decode(segment), None, "{segment}");
         }
-        assert_eq!(decode("~YWxpY2U"), Some(("alice".to_owned(), false)));
-        assert_eq!(decode("a%20b"), Some(("a b".to_owned(), false)));
-        assert_eq!(decode("%41"), Some(("A".to_owned(), false)));
+        assert_eq!(decode("~YWxpY2U"), Some(("alice".into(), false)));
+        assert_eq!(decode("a%20b"), Some(("a b".into(), false)));
+        assert_eq!(decode("%41"), Some(("A".into(), false)));
     }
 }

@@ -34,7 +34,7 @@ impl Admitted<'_> {
             (None, Some(time)) => Point::Time(time),
             (None, None) => {
                 if let Some(date) = self.request.headers.get(ACCEPT_DATETIME) {
-                    return self.time_gate(key, &**admin, date).await;
+                    return Box::pin(self.time_gate(key, &**admin, date)).await;
                 }
                 return self.now(key, &**admin).await;
             }

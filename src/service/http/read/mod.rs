@@ -59,17 +59,18 @@ pub(super) async fn answer(
         None => return Err(HttpProblem::not_acceptable()),
     };
     let reading = Admitted { served, request, permit, media, query };
+    // A request allocates the full size of its future, so only the most frequent one is part of it.
     match route.resource {
-        Resource::Entities => reading.entities().await,
         Resource::Entity => reading.entity().await,
-        Resource::Versions => reading.versions().await,
-        Resource::Version => reading.version().await,
-        Resource::Immutable => reading.immutable().await,
-        Resource::TimeMap => reading.time_map().await,
-        Resource::Diff => reading.diff().await,
-        Resource::Snapshots => reading.snapshots().await,
-        Resource::Download => reading.download().await,
-        Resource::Snapshot => reading.snapshot().await,
+        Resource::Entities => Box::pin(reading.entities()).await,
+        Resource::Versions => Box::pin(reading.versions()).await,
+        Resource::Version => Box::pin(reading.version()).await,
+        Resource::Immutable => Box::pin(reading.immutable()).await,
+        Resource::TimeMap => Box::pin(reading.time_map()).await,
+        Resource::Diff => Box::pin(reading.diff()).await,
+        Resource::Snapshots => Box::pin(reading.snapshots()).await,
+        Resource::Download => Box::pin(reading.download()).await,
+        Resource::Snapshot => Box::pin(reading.snapshot()).await,
         Resource::Job => reading.job(),
         Resource::Write(_) => Err(HttpProblem::not_found("the resource is written, not read")),
         Resource::OpenApi => reading.description(),
