@@ -28,9 +28,12 @@ def document(origin):
 def targets(origin, entity):
     """All targets that answer a GET: of each route, alone and with each of its parameters."""
     head, _, immutable = origin.location(f"{entity}/versions/3").rpartition("/")
+    snapshots = json.loads(origin.ask(f"{entity}/snapshots").body)["data"]
     values = PATH | {"id": entity.rpartition("/")[2], "digest": immutable}
+    values["snapshot"] = snapshots[0]["id"]
     for path, item in document(origin)["paths"].items():
-        if "get" not in item:
+        # There are no jobs without writes.
+        if "get" not in item or "{job}" in path:
             continue
         parameters = item.get("parameters", []) + item["get"].get("parameters", [])
         target = PREFIX + path

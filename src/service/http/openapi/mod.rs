@@ -7,13 +7,16 @@ mod writes;
 
 use serde_json::{Map, Value, json};
 
+use super::guard::Permission;
 use super::problem_kind::ProblemKind;
-use super::route::ROUTES;
+use super::route::{ROUTES, Route};
 
 /// Describes the service below `prefix`.
 pub(super) fn document(prefix: &str, is_open: bool) -> Value {
     let mut paths: Map<String, Value> = Map::new();
-    for route in ROUTES {
+    // A service that is open to everybody refuses all writes.
+    let writes = |route: &Route| route.permission.is_some_and(|it| it != Permission::Read);
+    for route in ROUTES.iter().filter(|route| !(is_open && writes(route))) {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
         for method in route.methods {
             // The answer to a HEAD is that to a GET, without its body.
