@@ -16,7 +16,8 @@ def check_a_json_api_client_walks_lists(world):
     with world.open() as origin, session(origin) as client:
         entities = client.fetch_document_by_url(f"{origin.url}{ENTITIES}?page%5Bsize%5D=2")
         found = [(one.type, one.id) for one in entities.iterator()]
-        assert found == [("tree", revision) for revision in sorted(REVISIONS)], found
+        kinds = ["authors", "tree"]
+        assert found == [(kind, it) for kind in kinds for it in sorted(REVISIONS)], found
         for revision in REVISIONS:
             commits, _ = world.repository.versions(revision)
             url = f"{origin.url}{world.entity(revision)}/versions?page%5Bsize%5D=37"

@@ -62,6 +62,8 @@ fn problems(route: &Route, is_open: bool) -> Vec<StatusCode> {
     }
     if matches!(route.resource, Resource::Write(_)) {
         statuses.extend(writes::PROBLEMS);
+        // A service that is open to everybody refuses all writes.
+        statuses.push(StatusCode::FORBIDDEN);
     }
     if route.path.contains("{job}") {
         statuses.push(StatusCode::NOT_FOUND);
