@@ -49,10 +49,10 @@ include-operation-id = "getState"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "3xx", 400, 401, 403, 404, 412]
 """
 
-# 301: a segment that is not in its one form is corrected before the query is read.
+# 301, 308: a segment that is not in its one form is corrected before the query is read.
 MOVED = """
 [checks.negative_data_rejection]
-expected-statuses = [301, 400, 401, 403, 404, 405, 406]
+expected-statuses = [301, 308, 400, 401, 403, 404, 405, 406]
 """
 
 # So that most requests find something.

@@ -47,7 +47,7 @@ async fn keys_in_a_table_admit_until_they_expire_or_are_deleted() {
         Ok::<_, ()>(known.map(|principal| (principal.name, principal.scopes)))
     };
     let [(valid, secret), (_, expired)] = &rows[..] else { panic!("two rows") };
-    assert_eq!(ask(secret).await, Ok(Some((valid.id.clone(), vec![scope.clone()]))));
+    assert_eq!(ask(secret).await, Ok(Some((valid.id.clone(), [scope.clone()].into()))));
     assert_eq!(ask(expired).await, Ok(None));
     let (_, unknown) = ApiKey::generate("unknown", [scope]).unwrap();
     assert_eq!(ask(&unknown).await, Ok(None));

@@ -32,6 +32,14 @@ pub(super) fn date() -> Value {
 
 /// All schemas by name.
 pub(super) fn all() -> Value {
+    let mut all = of_reads();
+    if let (Some(all), Value::Object(written)) = (all.as_object_mut(), of_writes()) {
+        all.extend(written);
+    }
+    all
+}
+
+fn of_reads() -> Value {
     let text = || json!({ "type": "string" });
     let number = || json!({ "type": "integer", "format": "int64", "minimum": 0 });
     let time = || json!({ "type": "string", "format": "date-time" });
@@ -85,40 +93,6 @@ pub(super) fn all() -> Value {
             "jsonapi": reference("JsonApi"),
             "data": reference("Snapshot"),
         })),
-        "JobDocument": closed(&["jsonapi", "data"], &json!({
-            "jsonapi": reference("JsonApi"),
-            "data": closed(&["type", "id", "attributes", "links"], &json!({
-                "type": { "const": "jobs" },
-                "id": text(),
-                "attributes": { "type": "object", "required": ["action", "state", "startedAt"] },
-                "links": own_link(),
-            })),
-        })),
-        "Written": {
-            "description": "What was done.",
-            "type": "object",
-            "required": ["jsonapi"],
-            "properties": { "jsonapi": reference("JsonApi"), "data": {}, "meta": {} },
-        },
-        "TakeSnapshot": closed(&[], &json!({
-            "version": number(),
-            "labels": { "type": "array", "items": text() },
-            "fields": { "type": "object", "additionalProperties": text() },
-            "reason": text(),
-        })),
-        "Rebuild": closed(&[], &json!({ "version": number(), "reason": text() })),
-        "RebuildProject": closed(&[], &json!({ "reason": text() })),
-        "Prune": closed(&["policy"], &json!({
-            "policy": policy(),
-            "dryRun": { "type": "boolean", "default": true },
-            "plan": { "type": ["string", "null"] },
-            "reason": text(),
-        })),
-        "PruneProject": closed(&["policy"], &json!({
-            "policy": policy(),
-            "dryRun": { "type": "boolean", "default": true },
-            "reason": text(),
-        })),
         "Patch": { "type": "array", "items": {
             "type": "object",
             "required": ["op", "path"],
@@ -152,6 +126,48 @@ pub(super) fn all() -> Value {
                     "source": closed(&["parameter"], &json!({ "parameter": text() })),
                 }),
             ) },
+        })),
+    })
+}
+
+fn of_writes() -> Value {
+    let text = || json!({ "type": "string" });
+    let number = || json!({ "type": "integer", "format": "int64", "minimum": 0 });
+    let own_link = || closed(&["self"], &json!({ "self": link() }));
+    json!({
+        "JobDocument": closed(&["jsonapi", "data"], &json!({
+            "jsonapi": reference("JsonApi"),
+            "data": closed(&["type", "id", "attributes", "links"], &json!({
+                "type": { "const": "jobs" },
+                "id": text(),
+                "attributes": { "type": "object", "required": ["action", "state", "startedAt"] },
+                "links": own_link(),
+            })),
+        })),
+        "Written": {
+            "description": "What was done.",
+            "type": "object",
+            "required": ["jsonapi"],
+            "properties": { "jsonapi": reference("JsonApi"), "data": {}, "meta": {} },
+        },
+        "TakeSnapshot": closed(&[], &json!({
+            "version": number(),
+            "labels": { "type": "array", "items": text() },
+            "fields": { "type": "object", "additionalProperties": text() },
+            "reason": text(),
+        })),
+        "Rebuild": closed(&[], &json!({ "version": number(), "reason": text() })),
+        "RebuildProject": closed(&[], &json!({ "reason": text() })),
+        "Prune": closed(&["policy"], &json!({
+            "policy": policy(),
+            "dryRun": { "type": "boolean", "default": true },
+            "plan": { "type": ["string", "null"] },
+            "reason": text(),
+        })),
+        "PruneProject": closed(&["policy"], &json!({
+            "policy": policy(),
+            "dryRun": { "type": "boolean", "default": true },
+            "reason": text(),
         })),
     })
 }
