@@ -56,6 +56,11 @@ impl Resource {
             | Self::Write(_) => false,
         }
     }
+
+    /// Whether the conditions of a request are evaluated as RFC 9110 says for a GET.
+    pub(super) const fn has_conditions(self) -> bool {
+        !matches!(self, Self::Health | Self::Download | Self::Write(_))
+    }
 }
 
 /// A row of the table. Rows with one path differ in their methods.

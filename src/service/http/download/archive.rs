@@ -11,8 +11,8 @@ use flate2::{Compress, Compression, FlushCompress, Status};
 use rawzip::time::UtcDateTime;
 use rawzip::{CompressionMethod, DataDescriptorOutput, ZipArchiveWriter};
 
+use super::download_manifest::DownloadManifest;
 use super::line::Line;
-use super::manifest::Manifest;
 use crate::checksum::crc32;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::service::http::files::file_name;
@@ -112,7 +112,7 @@ impl Archive {
     }
 
     /// Ends the file, and drains the rest of it.
-    pub(super) fn finish(self, manifest: &Manifest) -> Result<Bytes, Error> {
+    pub(super) fn finish(self, manifest: &DownloadManifest) -> Result<Bytes, Error> {
         let text = manifest.text() + "\n";
         match self {
             Self::Ndjson(mut out) => {

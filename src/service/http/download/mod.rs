@@ -1,8 +1,8 @@
 //! The states of a whole project at one instant, as a stream of bounded memory.
 
 mod archive;
+mod download_manifest;
 mod line;
-mod manifest;
 mod walk;
 
 use std::collections::BTreeMap;
@@ -16,8 +16,8 @@ use crate::manager::Kinds;
 use crate::service::http::media::Coding;
 use crate::timestamp::Timestamp;
 use archive::Archive;
+use download_manifest::DownloadManifest;
 use line::Line;
-use manifest::Manifest;
 
 pub(super) use archive::ArchiveFormat;
 
@@ -27,7 +27,7 @@ const PIECE: usize = 32 << 10;
 /// A download that is being made.
 pub(super) struct Download {
     lines: BoxStream<'static, Result<Line, Error>>,
-    manifest: Manifest,
+    manifest: DownloadManifest,
     /// `None` after the end.
     archive: Option<Archive>,
 }
@@ -43,7 +43,7 @@ impl Download {
     ) -> Self {
         let chosen = kinds.iter().filter(|admin| only.is_none_or(|only| only == admin.kind()));
         let lines = walk::lines(chosen.cloned().collect(), tenant, at);
-        let manifest = Manifest { project: tenant.to_owned(), at, kinds: BTreeMap::new() };
+        let manifest = DownloadManifest { project: tenant.to_owned(), at, kinds: BTreeMap::new() };
         Self { lines, manifest, archive: Some(Archive::new(format, coding)) }
     }
 

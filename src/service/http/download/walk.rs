@@ -56,14 +56,14 @@ fn lines_of(
 /// left.
 #[derive(Default)]
 struct Listing {
-    place: Place,
+    place: ListingPlace,
     found_by: FoundBy,
     /// Hashes of the keys that have events, so that none is listed twice.
     listed: HashSet<[u8; 16]>,
 }
 
 #[derive(Default)]
-enum Place {
+enum ListingPlace {
     #[default]
     Start,
     Events(Cursor),
@@ -78,25 +78,28 @@ impl Listing {
         tenant: &str,
     ) -> Result<Option<Vec<(AggregateKey, FoundBy)>>, Error> {
         let mut items = match &self.place {
-            Place::End => return Ok(None),
-            Place::Snapshots(after) => {
+            ListingPlace::End => return Ok(None),
+            ListingPlace::Snapshots(after) => {
                 let page = admin.keys(tenant, after.as_ref(), PAGE).await?;
-                self.place = page.next.map_or(Place::End, |next| Place::Snapshots(Some(next)));
+                self.place =
+                    page.next.map_or(ListingPlace::End, |next| ListingPlace::Snapshots(Some(next)));
                 page.items
             }
-            Place::Start | Place::Events(_) => {
+            ListingPlace::Start | ListingPlace::Events(_) => {
                 let after = match &self.place {
-                    Place::Events(after) => Some(after),
+                    ListingPlace::Events(after) => Some(after),
                     _ => None,
                 };
                 match admin.event_keys(tenant, after, PAGE).await {
                     Err(error) if after.is_none() && error.kind() == ErrorKind::Unsupported => {
-                        (self.place, self.found_by) = (Place::Snapshots(None), FoundBy::Snapshots);
+                        (self.place, self.found_by) =
+                            (ListingPlace::Snapshots(None), FoundBy::Snapshots);
                         Vec::new()
                     }
                     page => {
                         let page = page?;
-                        self.place = page.next.map_or(Place::Snapshots(None), Place::Events);
+                        self.place =
+                            page.next.map_or(ListingPlace::Snapshots(None), ListingPlace::Events);
                         self.listed.extend(page.items.iter().map(hash));
                         return Ok(Some(self.with_source(page.items)));
                     }

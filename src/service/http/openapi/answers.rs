@@ -3,7 +3,6 @@
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::operation::is_evaluated;
 use super::schemas;
 use super::writes;
 use crate::service::http::download::ArchiveFormat;
@@ -34,7 +33,7 @@ pub(super) fn of(resource: Resource) -> Map<String, Value> {
     } else {
         put_header("Content-Length", "How many bytes the body has.");
     }
-    if is_evaluated(resource) {
+    if resource.has_conditions() {
         put_header("ETag", "The entity tag: a hash of the body.");
     }
     let is_state = matches!(resource, Resource::Entity | Resource::Version | Resource::Immutable);
@@ -64,7 +63,7 @@ pub(super) fn of(resource: Resource) -> Map<String, Value> {
         });
         put(StatusCode::FOUND, response);
     }
-    if is_evaluated(resource) {
+    if resource.has_conditions() {
         put(
             StatusCode::NOT_MODIFIED,
             json!({ "description": "The client has it: its entity tag is in `If-None-Match`." }),

@@ -44,7 +44,7 @@ pub(super) fn describe(route: &Route, is_open: bool) -> Value {
 /// The problems that a route may answer with.
 fn problems(route: &Route, is_open: bool) -> Vec<StatusCode> {
     let mut statuses = vec![StatusCode::BAD_REQUEST];
-    if is_evaluated(route.resource) {
+    if route.resource.has_conditions() {
         statuses.push(StatusCode::PRECONDITION_FAILED);
     }
     if matches!(route.resource, Resource::Problem | Resource::Download) {
@@ -128,7 +128,7 @@ fn header_parameters(resource: Resource) -> Vec<Value> {
     let header = |name: &str, about: &str, schema: Value| json!({ "name": name, "in": "header", "description": about, "schema": schema });
     let text = || json!({ "type": "string" });
     let mut headers = Vec::new();
-    if is_evaluated(resource) {
+    if resource.has_conditions() {
         let about = "Answer 304 if the entity tag is one of these.";
         headers.push(header("If-None-Match", about, text()));
         let about = "Answer 412 unless the entity tag is one of these.";
@@ -143,9 +143,4 @@ fn header_parameters(resource: Resource) -> Vec<Value> {
         headers.push(header("Accept-Datetime", about, schemas::date()));
     }
     headers
-}
-
-/// Whether conditions of requests are evaluated.
-pub(super) fn is_evaluated(resource: Resource) -> bool {
-    !matches!(resource, Resource::Health | Resource::Download | Resource::Write(_))
 }

@@ -1,4 +1,4 @@
-//! [`Manifest`]: what a download has, with hashes.
+//! [`DownloadManifest`]: what a download has, with hashes.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::hex::hex;
 use crate::timestamp::Timestamp;
 
 /// What a download has. It stands at the end, so that a download without one is known to be a part.
-pub(super) struct Manifest {
+pub(super) struct DownloadManifest {
     pub(super) project: String,
     pub(super) at: Timestamp,
     pub(super) kinds: BTreeMap<String, KindSummary>,
@@ -25,7 +25,7 @@ pub(super) struct KindSummary {
     hash: Sha256,
 }
 
-impl Manifest {
+impl DownloadManifest {
     /// Adds a line.
     pub(super) fn add(&mut self, line: &Line) {
         let kind = line.key.kind();
