@@ -71,7 +71,11 @@ impl Admitted<'_> {
 
     /// The name under which clients save the download.
     fn file(&self, format: ArchiveFormat, at: Timestamp) -> String {
-        let project = segment::encode(&self.permit.target().tenant);
+        // A name that begins with a tilde is a trap in a shell.
+        let project = match segment::encode(&self.permit.target().tenant) {
+            coded if coded.starts_with('~') => "states".to_owned(),
+            plain => plain,
+        };
         let at = at.to_string().replace(':', "");
         format!("attachment; filename=\"{project}-{at}.{}\"", format.extension())
     }
