@@ -58,6 +58,8 @@ mod search;
 mod settle;
 mod shared_limits;
 mod sizes;
+mod snapshot_reader;
+mod snapshot_reader_admin;
 mod spans;
 mod spot_check;
 mod spot_checks;
@@ -98,6 +100,7 @@ pub use recompress::{RecompressRequest, Recompressed};
 pub use replay_loader::ReplayLoader;
 pub use shared_limits::SharedLimits;
 pub(crate) use sizes::Weight;
+pub use snapshot_reader::SnapshotReader;
 pub use spot_checks::SpotChecks;
 pub use statistics::{EngineStatistics, LastError, Trouble};
 #[cfg(feature = "zstd")]

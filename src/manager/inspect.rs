@@ -36,6 +36,13 @@ pub type Question<'q> = dyn FnMut(&View) -> Result<bool, BoxError> + Send + 'q;
 /// Every future may be dropped at any await point.
 #[async_trait]
 pub trait Inspect: fmt::Debug + Send + Sync {
+    /// Returns whether a state is the fold of the events up to its point. The states of a
+    /// [reader](crate::engine::SnapshotReader) are those that were captured, and so the newest one
+    /// may be behind the events. The default implementation returns true.
+    fn folds_events(&self) -> bool {
+        true
+    }
+
     /// Returns the state at `point` as a tree of values, for code that does not know its type.
     ///
     /// # Errors

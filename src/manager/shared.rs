@@ -295,6 +295,10 @@ impl<A: Aggregate, T: SnapshotManager<A> + ?Sized> SnapshotManager<A> for Arc<T>
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl<T: Inspect + ?Sized> Inspect for Arc<T> {
+    fn folds_events(&self) -> bool {
+        (**self).folds_events()
+    }
+
     async fn view(&self, key: &AggregateKey, point: Point) -> Result<View, Error> {
         (**self).view(key, point).await
     }

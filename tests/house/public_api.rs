@@ -41,8 +41,8 @@ use snapfold::{
     engine::{
         CacheConfig, Clock, Drained, EngineBuilder, EngineHealth, EngineStatistics, HealthSignal,
         HealthThresholds, InFlight, Incremental, LastError, ManualClock, Observation, Observer,
-        OnStoreFailure, RecompressRequest, Recompressed, ReplayLoader, SharedLimits, SpotChecks,
-        SystemClock, Trouble, Verify, WhenFull, Workload,
+        OnStoreFailure, RecompressRequest, Recompressed, ReplayLoader, SharedLimits,
+        SnapshotReader, SpotChecks, SystemClock, Trouble, Verify, WhenFull, Workload,
         telemetry::{Metrics, Tracing},
     },
     events::{EventTime, KeyedReplay, Recorded},

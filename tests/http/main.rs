@@ -17,6 +17,7 @@ mod files;
 mod guard;
 mod keys;
 mod lists;
+mod reader;
 mod support;
 mod time_travel;
 mod writes;

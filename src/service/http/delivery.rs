@@ -90,6 +90,10 @@ use crate::error::{BoxError, Error};
 /// is stored. States are plain JSON, or a document of JSON:API with
 /// `Accept: application/vnd.api+json`. Errors are problem details (RFC 9457), or JSON:API errors.
 ///
+/// The states are those of an engine: the fold of all events up to their point. A
+/// [`SnapshotReader`](crate::engine::SnapshotReader) among the kinds serves what was captured instead;
+/// its states have the header `Snapfold-Source: snapshots`.
+///
 /// # Writes
 /// With an [authenticator](super::DeliveryBuilder::authenticator), principals that have the
 /// [permission](super::Permission) may write. Bodies are JSON objects.

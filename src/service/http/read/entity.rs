@@ -18,6 +18,8 @@ use crate::service::http::representation::Representation;
 use crate::timestamp::Timestamp;
 
 const ACCEPT_DATETIME: HeaderName = HeaderName::from_static("accept-datetime");
+/// Names what an answer was made from, if it is not the events.
+const SNAPFOLD_SOURCE: HeaderName = HeaderName::from_static("snapfold-source");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 impl Admitted<'_> {
@@ -143,7 +145,10 @@ impl Admitted<'_> {
         provenance: &Provenance,
         rendered: &Representation,
     ) -> Result<Response<DeliveryBody>, HttpProblem> {
-        let response = rendered.answer(&self.request.method, &self.request.headers)?;
+        let mut response = rendered.answer(&self.request.method, &self.request.headers)?;
+        if !self.served.admin(&rendered.state.key)?.folds_events() {
+            response.headers_mut().insert(SNAPFOLD_SOURCE, HeaderValue::from_static("snapshots"));
+        }
         Ok(self.with_timing(provenance, response))
     }
 
