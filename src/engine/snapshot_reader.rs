@@ -64,7 +64,7 @@ const PAGE: usize = 64;
 /// # events.append(&alice, Timestamp::from_seconds(1), 100);
 /// let reader = SnapshotReader::<Account>::builder(store).build_reader()?;
 /// let view = reader.view(&alice, Point::Now).await?;
-/// assert_eq!((view.version, view.state.to_string().as_str()), (1, "{cents: 250}"));
+/// assert_eq!((view.version, view.state.to_string()), (1, r#"{"cents":250}"#.to_owned()));
 /// let kinds = Kinds::new().with(reader)?; // for a delivery, for example
 /// # let _ = kinds;
 /// # Ok::<(), snapfold::Error>(())
