@@ -118,6 +118,8 @@ pub mod guide;
 mod readme {}
 
 mod backend;
+#[cfg(any(feature = "file", feature = "http"))]
+mod blocking;
 mod checksum;
 #[cfg(feature = "cli")]
 pub mod cli;

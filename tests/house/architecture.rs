@@ -7,7 +7,18 @@ use std::path::{Path, PathBuf};
 
 /// Top-level modules by layer. A module may use those of its own layer and of lower ones.
 const LAYERS: [&[&str]; 8] = [
-    &["clock", "error", "generation", "hex", "key", "mark", "policy", "snapshot_id", "timestamp"],
+    &[
+        "blocking",
+        "clock",
+        "error",
+        "generation",
+        "hex",
+        "key",
+        "mark",
+        "policy",
+        "snapshot_id",
+        "timestamp",
+    ],
     &["checksum", "codec", "compress", "digest", "record", "shape", "value", "walker"],
     &["events", "ledger", "state", "store", "timeline"],
     &["retention", "trigger"],

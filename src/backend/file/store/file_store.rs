@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::blocking::blocking;
+use super::USE;
 use super::shared::Shared;
 use crate::backend::file::config::FileStoreConfig;
 use crate::backend::file::disk::{Disk, RealDisk};
@@ -17,6 +17,7 @@ use crate::backend::file::maintain::verify::{Verification, verify};
 use crate::backend::file::read::{Patience, Unread};
 use crate::backend::file::stats::FileStoreStats;
 use crate::backend::file::write::work::Answer;
+use crate::blocking::blocking;
 use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::mark::MarkChange;
@@ -328,7 +329,7 @@ impl FileStore {
         aggregates: Vec<(AggregateKey, u64)>,
     ) -> Result<Deleted, Error> {
         let store = self.clone();
-        blocking(move || store.delete_below_blocking(&aggregates)).await
+        blocking(USE, move || store.delete_below_blocking(&aggregates)).await
     }
 
     /// Compacts the files that exist when it is called: removes files without live snapshots, and

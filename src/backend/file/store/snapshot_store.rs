@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::blocking::blocking;
+use super::USE;
 use super::file_store::FileStore;
 use crate::backend::file::config::Durability;
 use crate::backend::file::core::Core;
@@ -12,6 +12,7 @@ use crate::backend::file::format::MAX_BODY_BYTES;
 use crate::backend::file::read::{Patience, Unread};
 use crate::backend::file::write::encode::MAX_PART_BYTES;
 use crate::backend::file::write::work::Answer;
+use crate::blocking::blocking;
 use crate::error::Error;
 use crate::generation::Generation;
 use crate::key::AggregateKey;
@@ -54,7 +55,7 @@ impl SnapshotStore for FileStore {
             self.0.core.put_work(records, &options)?
         } else {
             let core = Arc::clone(&self.0.core);
-            blocking(move || core.put_work(records, &options)).await?
+            blocking(USE, move || core.put_work(records, &options)).await?
         };
         self.0.submit(work).await.map(Answer::outcomes)
     }
@@ -161,7 +162,7 @@ impl SnapshotStore for FileStore {
 
     async fn erase(&self, key: &AggregateKey) -> Result<Erased, Error> {
         let (store, key) = (self.clone(), key.clone());
-        blocking(move || store.erase_blocking(&key)).await
+        blocking(USE, move || store.erase_blocking(&key)).await
     }
 
     async fn rewrite(&self, rewrites: Vec<Rewrite>) -> Result<Vec<bool>, Error> {
@@ -169,7 +170,7 @@ impl SnapshotStore for FileStore {
             return Ok(Vec::new());
         }
         let core = Arc::clone(&self.0.core);
-        let work = blocking(move || core.rewrite_work(rewrites)).await?;
+        let work = blocking(USE, move || core.rewrite_work(rewrites)).await?;
         self.0.submit(work).await.map(Answer::replaced)
     }
 }
@@ -188,7 +189,7 @@ impl FileStore {
             }
         }
         let core = Arc::clone(&self.0.core);
-        blocking(move || read(&core, Patience::Unlimited).map_err(Unread::into_error)).await
+        blocking(USE, move || read(&core, Patience::Unlimited).map_err(Unread::into_error)).await
     }
 }
 

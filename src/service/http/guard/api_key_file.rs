@@ -11,10 +11,12 @@ use tokio::sync::Mutex;
 use super::api_key::ApiKey;
 use super::api_key_store::ApiKeyStore;
 use super::key_file::{KeyFile, KeyFileContent};
+use crate::blocking::blocking;
 use crate::clock::{Clock, SystemClock};
-use crate::error::{BoxError, Error, ErrorKind, Retry};
+use crate::error::{BoxError, Error};
 use crate::timestamp::Timestamp;
 
+const USE: &str = "use the file of API keys";
 /// After an error, the file is read again this soon.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -79,7 +81,7 @@ impl ApiKeyFile {
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let file = Arc::new(KeyFile(path.into()));
         let opened = Arc::clone(&file);
-        let content = blocking(move || {
+        let content = blocking(USE, move || {
             opened.create()?;
             opened.read(None)
         })
@@ -114,8 +116,8 @@ impl ApiKeyFile {
     /// Adds a key. One with the same id is replaced.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if the file is damaged, would be too large, or the id is none that
-    /// [`ApiKey::generate`] makes; then the file stays as it is. [`ErrorKind::Store`] or
+    /// [`ErrorKind::InvalidInput`] if the file is damaged, would be too large, or the id is not one
+    /// that [`ApiKey::generate`] makes; then the file stays as it is. [`ErrorKind::Store`] or
     /// [`ErrorKind::OutOfSpace`] if it cannot be written; with [`Retry::Unknown`], the key may have
     /// been added.
     pub async fn add(&self, key: ApiKey) -> Result<(), Error> {
@@ -152,7 +154,7 @@ impl ApiKeyFile {
     pub async fn keys(&self) -> Result<Vec<ApiKey>, Error> {
         let turn = Arc::clone(&self.turn).lock_owned().await;
         let handle = self.clone();
-        blocking(move || {
+        blocking(USE, move || {
             let content = handle.reread();
             drop(turn);
             content.map(|content| content.keys.iter().map(|key| ApiKey::clone(key)).collect())
@@ -171,7 +173,7 @@ impl ApiKeyFile {
             return content;
         }
         let handle = self.clone();
-        blocking(move || {
+        blocking(USE, move || {
             let content = handle.reread();
             drop(turn);
             content
@@ -204,7 +206,7 @@ impl ApiKeyFile {
         let turn = Arc::clone(&self.turn).lock_owned().await;
         let handle = self.clone();
         // It runs to its end even if nobody waits for it any more.
-        blocking(move || {
+        blocking(USE, move || {
             let began = Some(handle.clock.monotonic());
             let changed = handle.file.change(change);
             let result = match changed {
@@ -231,18 +233,6 @@ impl ApiKeyFile {
     fn remember(&self, read: LastRead) {
         *self.read.write().unwrap_or_else(PoisonError::into_inner) = read;
     }
-}
-
-/// Runs `work` where it may block: on the blocking pool of the runtime, or here without a runtime.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return work() };
-    runtime.spawn_blocking(work).await.unwrap_or_else(|join| {
-        let message = "the runtime is shutting down";
-        let error = Error::new(ErrorKind::Store, "use the file of API keys", message);
-        Err(error.with_source(join).with_retry(Retry::Unknown))
-    })
 }
 
 impl fmt::Debug for ApiKeyFile {
