@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::stream::{self, StreamExt as _};
 
 use super::SnapshotEngine;
 use super::audited::{audited, audited_schedule};
@@ -343,11 +344,9 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
     ) -> Vec<Result<Retained, Error>> {
         // An invalid context is refused, and an expected version is compared, for each aggregate.
         if context.expected_version.is_some() || context.check().is_err() {
-            let mut retained = Vec::with_capacity(keys.len());
-            for key in keys {
-                retained.push(SnapshotAdmin::apply_retention(self, key, policy, context).await);
-            }
-            return retained;
+            let admin = self.admin();
+            let each = stream::iter(keys).then(|key| admin.apply_retention(key, policy, context));
+            return each.collect().await;
         }
         let mut audited: Vec<_> = keys
             .iter()

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::stream::{self, StreamExt as _};
 
 use super::context::AdminContext;
 use super::created::{CreateOptions, CreateOutcome, CreateRequest, Rebuilt};
@@ -125,7 +126,8 @@ pub trait SnapshotAdmin: Inspect {
         context: &AdminContext,
     ) -> Result<Deleted, Error>;
 
-    /// Deletes one snapshot, unless it is pinned or a needed base. By default, `Unsupported`.
+    /// Deletes one snapshot of one generation, unless it is pinned or a needed base. The default
+    /// implementation returns `Unsupported`.
     async fn delete_snapshot(
         &self,
         key: &AggregateKey,
@@ -424,11 +426,8 @@ pub trait SnapshotAdmin: Inspect {
         policy: &dyn Retention,
         context: &AdminContext,
     ) -> Vec<Result<Retained, Error>> {
-        let mut retained = Vec::with_capacity(keys.len());
-        for key in keys {
-            retained.push(self.apply_retention(key, policy, context).await);
-        }
-        retained
+        let each = stream::iter(keys).then(|key| self.apply_retention(key, policy, context));
+        each.collect().await
     }
 
     /// Stores a schedule of this kind, replacing any schedule with the same key.
