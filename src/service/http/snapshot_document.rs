@@ -4,8 +4,11 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::links::Links;
+use crate::error::Error;
 use crate::generation::Generation;
 use crate::hex::hex;
+use crate::key::AggregateKey;
+use crate::manager::SnapshotAdmin;
 use crate::record::SnapshotMeta;
 use crate::snapshot_id::SnapshotId;
 
@@ -24,6 +27,16 @@ pub(super) fn parse_id(text: &str) -> Option<SnapshotId> {
     let fingerprint = u64::from_str_radix(parts.next()?, 16).ok()?;
     let id = SnapshotId { generation: Generation { schema_version, fingerprint }, version };
     (id_text(id) == text).then_some(id)
+}
+
+/// Finds a stored snapshot, as the list shows it.
+pub(super) async fn find(
+    admin: &dyn SnapshotAdmin,
+    key: &AggregateKey,
+    id: SnapshotId,
+) -> Result<Option<SnapshotMeta>, Error> {
+    let listed = admin.snapshots(key, id.version..=id.version).await?;
+    Ok(listed.into_iter().find(|meta| meta.id() == id))
 }
 
 /// A snapshot in a list, without its payload.

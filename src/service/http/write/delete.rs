@@ -7,7 +7,7 @@ use super::preconditions::check_conditions;
 use super::writing::Writing;
 use crate::manager::AdminContext;
 use crate::service::http::problem::HttpProblem;
-use crate::service::http::snapshot_document::{document, tag_of};
+use crate::service::http::snapshot_document::{document, find, tag_of};
 use crate::store::Deleted;
 
 impl Writing {
@@ -16,9 +16,8 @@ impl Writing {
         let none = || HttpProblem::not_found("there is no such snapshot: list the snapshots");
         let (key, admin) = self.aggregate()?;
         let id = self.snapshot.ok_or_else(none)?;
-        let listed = admin.snapshots(key, id.version..=id.version).await?;
-        let meta = listed.iter().find(|meta| meta.id() == id).ok_or_else(none)?;
-        let tag = tag_of(&document(meta, &self.served.links(key)));
+        let meta = find(admin, key, id).await?.ok_or_else(none)?;
+        let tag = tag_of(&document(&meta, &self.served.links(key)));
         check_conditions(&self.headers, &tag)?;
         let deleted = admin.delete_snapshot(key, id, context).await?;
         match deleted {

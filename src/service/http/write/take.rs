@@ -8,9 +8,8 @@ use super::answer::{WriteAnswer, WriteOutcome};
 use super::writing::Writing;
 use crate::key::AggregateKey;
 use crate::manager::{AdminContext, CreateOptions, CreateOutcome, SnapshotAdmin};
-use crate::record::SnapshotMeta;
 use crate::service::http::problem::HttpProblem;
-use crate::service::http::snapshot_document::{document, id_text, resource, tag_of};
+use crate::service::http::snapshot_document::{document, find, id_text, resource, tag_of};
 
 impl Writing {
     /// Takes a snapshot: 201, or 200 if it is stored already.
@@ -43,8 +42,9 @@ impl Writing {
     ) -> WriteOutcome {
         let none = || HttpProblem::not_found("no event was recorded by then");
         let meta = created.meta().ok_or_else(none)?;
-        // The stored one may have other labels than the one that was taken now, and it has marks.
-        let stored = stored(admin, key, meta).await?;
+        // The stored one may have other labels than the one that was taken now, and it has marks. It
+        // is gone if somebody has deleted it since.
+        let stored = find(admin, key, meta.id()).await?.unwrap_or_else(|| meta.clone());
         let links = self.served.links(key);
         let (name, status) = match created {
             CreateOutcome::Stored(_) => ("stored", StatusCode::CREATED),
@@ -68,15 +68,4 @@ impl Writing {
         let answer = WriteAnswer::new(status, answer.to_string());
         Ok(answer.with(place, &link).with(ETAG, &tag))
     }
-}
-
-/// The snapshot as it is listed; as it was taken if it is not there any more.
-async fn stored(
-    admin: &dyn SnapshotAdmin,
-    key: &AggregateKey,
-    meta: &SnapshotMeta,
-) -> Result<SnapshotMeta, HttpProblem> {
-    let listed = admin.snapshots(key, meta.version..=meta.version).await?;
-    let found = listed.into_iter().find(|listed| listed.id() == meta.id());
-    Ok(found.unwrap_or_else(|| meta.clone()))
 }
