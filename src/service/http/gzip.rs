@@ -18,25 +18,28 @@ thread_local! {
 pub(super) fn gzipped(content: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(content.len() / 3 + 64);
     out.extend_from_slice(&HEADER);
-    COMPRESSOR.with_borrow_mut(|compressor| {
-        compressor.reset();
-        loop {
-            // All input is taken before the end, so what was read is where to go on.
-            let read = usize::try_from(compressor.total_in()).unwrap_or(usize::MAX);
-            let rest = content.get(read..).unwrap_or_default();
-            match compressor.compress_vec(rest, &mut out, FlushCompress::Finish) {
-                // It only writes to the capacity that there is.
-                Ok(Status::Ok | Status::BufError) => out.reserve(out.len().max(64)),
-                // An error is not possible here: no dictionary is set.
-                Ok(Status::StreamEnd) | Err(_) => break,
-            }
-        }
-    });
+    COMPRESSOR.with_borrow_mut(|compressor| deflate(compressor, content, &mut out));
     let mut crc = Crc::new();
     crc.update(content);
     out.extend_from_slice(&crc.sum().to_le_bytes());
     out.extend_from_slice(&crc.amount().to_le_bytes());
     out.into()
+}
+
+/// Appends the content in the format of RFC 1951. What `compressor` compressed before has no effect.
+pub(crate) fn deflate(compressor: &mut Compress, content: &[u8], out: &mut Vec<u8>) {
+    compressor.reset();
+    loop {
+        // All input is taken before the end, so what was read is where to go on.
+        let read = usize::try_from(compressor.total_in()).unwrap_or(usize::MAX);
+        let rest = content.get(read..).unwrap_or_default();
+        match compressor.compress_vec(rest, out, FlushCompress::Finish) {
+            // It only writes to the capacity that there is.
+            Ok(Status::Ok | Status::BufError) => out.reserve(out.len().max(64)),
+            // An error is not possible here: no dictionary is set.
+            Ok(Status::StreamEnd) | Err(_) => break,
+        }
+    }
 }
 
 #[cfg(test)]

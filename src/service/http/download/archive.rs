@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use flate2::write::GzEncoder;
-use flate2::{Compress, Compression, FlushCompress, Status};
+use flate2::{Compress, Compression};
 use rawzip::time::UtcDateTime;
 use rawzip::{CompressionMethod, DataDescriptorOutput, ZipArchiveWriter};
 
@@ -16,6 +16,7 @@ use super::line::Line;
 use crate::checksum::crc32;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::service::http::files::file_name;
+use crate::service::http::gzip::deflate;
 use crate::service::http::media::Coding;
 use crate::service::http::segment;
 use crate::timestamp::Timestamp;
@@ -149,16 +150,8 @@ impl ZipFiles {
     }
 
     fn add(&mut self, path: &str, content: &[u8], at: Option<Timestamp>) -> Result<(), Error> {
-        self.compress.reset();
         let mut packed = Vec::with_capacity(content.len() / 2 + 64);
-        let mut status = Status::Ok;
-        while status != Status::StreamEnd {
-            packed.reserve(1_024);
-            let read = usize::try_from(self.compress.total_in()).unwrap_or(usize::MAX);
-            let rest = content.get(read..).unwrap_or_default();
-            let finish = FlushCompress::Finish;
-            status = self.compress.compress_vec(rest, &mut packed, finish).map_err(failed)?;
-        }
+        deflate(&mut self.compress, content, &mut packed);
         let mut file = self.archive.new_file(path).compression_method(CompressionMethod::DEFLATE);
         if let Some(at) = at {
             let second = at.as_micros().div_euclid(1_000_000);
