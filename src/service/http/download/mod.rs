@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, TryStreamExt as _};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::error::Error;
 use crate::manager::Kinds;
@@ -47,10 +48,13 @@ impl Download {
         Self { lines, manifest, archive: Some(Archive::new(format, coding)) }
     }
 
-    /// The pieces of the file.
-    pub(super) fn pieces(self) -> impl Stream<Item = Result<Bytes, Error>> + Send + 'static {
-        stream::try_unfold(self, |mut download| async move {
-            Ok(download.piece().await?.map(|piece| (piece, download)))
+    /// The pieces of the file. `turn` is kept until they end or are dropped.
+    pub(super) fn pieces(
+        self,
+        turn: OwnedSemaphorePermit,
+    ) -> impl Stream<Item = Result<Bytes, Error>> + Send + 'static {
+        stream::try_unfold((self, turn), |(mut download, turn)| async move {
+            Ok(download.piece().await?.map(|piece| (piece, (download, turn))))
         })
     }
 

@@ -12,7 +12,7 @@ use super::line::{FoundBy, Line};
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::manager::SnapshotAdmin;
-use crate::store::Cursor;
+use crate::store::{Cursor, Page};
 use crate::timestamp::Timestamp;
 
 /// The number of aggregates that are listed at once.
@@ -62,13 +62,17 @@ struct Listing {
     listed: HashSet<[u8; 16]>,
 }
 
-#[derive(Default)]
+/// After which key a listing continues; the beginning without one.
 enum ListingPlace {
-    #[default]
-    Start,
-    Events(Cursor),
+    Events(Option<Cursor>),
     Snapshots(Option<Cursor>),
     End,
+}
+
+impl Default for ListingPlace {
+    fn default() -> Self {
+        Self::Events(None)
+    }
 }
 
 impl Listing {
@@ -77,37 +81,36 @@ impl Listing {
         admin: &dyn SnapshotAdmin,
         tenant: &str,
     ) -> Result<Option<Vec<(AggregateKey, FoundBy)>>, Error> {
-        let mut items = match &self.place {
-            ListingPlace::End => return Ok(None),
-            ListingPlace::Snapshots(after) => {
-                let page = admin.keys(tenant, after.as_ref(), PAGE).await?;
-                self.place =
-                    page.next.map_or(ListingPlace::End, |next| ListingPlace::Snapshots(Some(next)));
-                page.items
-            }
-            ListingPlace::Start | ListingPlace::Events(_) => {
-                let after = match &self.place {
-                    ListingPlace::Events(after) => Some(after),
-                    _ => None,
-                };
-                match admin.event_keys(tenant, after, PAGE).await {
+        match &self.place {
+            ListingPlace::Events(after) => {
+                match admin.event_keys(tenant, after.as_ref(), PAGE).await {
                     Err(error) if after.is_none() && error.kind() == ErrorKind::Unsupported => {
-                        (self.place, self.found_by) =
-                            (ListingPlace::Snapshots(None), FoundBy::Snapshots);
-                        Vec::new()
+                        self.found_by = FoundBy::Snapshots;
+                        self.place = ListingPlace::Snapshots(None);
+                        Ok(Some(Vec::new()))
                     }
                     page => {
-                        let page = page?;
-                        self.place =
-                            page.next.map_or(ListingPlace::Snapshots(None), ListingPlace::Events);
-                        self.listed.extend(page.items.iter().map(hash));
-                        return Ok(Some(self.with_source(page.items)));
+                        let Page { items, next, .. } = page?;
+                        self.place = match next {
+                            Some(next) => ListingPlace::Events(Some(next)),
+                            None => ListingPlace::Snapshots(None),
+                        };
+                        self.listed.extend(items.iter().map(hash));
+                        Ok(Some(self.with_source(items)))
                     }
                 }
             }
-        };
-        items.retain(|key| !self.listed.contains(&hash(key)));
-        Ok(Some(self.with_source(items)))
+            ListingPlace::Snapshots(after) => {
+                let Page { mut items, next, .. } = admin.keys(tenant, after.as_ref(), PAGE).await?;
+                self.place = match next {
+                    Some(next) => ListingPlace::Snapshots(Some(next)),
+                    None => ListingPlace::End,
+                };
+                items.retain(|key| !self.listed.contains(&hash(key)));
+                Ok(Some(self.with_source(items)))
+            }
+            ListingPlace::End => Ok(None),
+        }
     }
 
     fn with_source(&self, keys: Vec<AggregateKey>) -> Vec<(AggregateKey, FoundBy)> {

@@ -41,13 +41,10 @@ impl Admitted<'_> {
             DeliveryBody::streamed(stream::empty())
         } else {
             let download = Download::begin(&self.served.kinds, only, tenant, at, (format, coding));
-            let mut pieces = Box::pin(download.pieces());
+            let mut pieces = Box::pin(download.pieces(turn));
             // What fails at once gets a status of its own. Later, only the connection can end.
             let first = pieces.try_next().await?.unwrap_or_default();
-            let rest = pieces.inspect(move |_| {
-                let _ = &turn;
-            });
-            DeliveryBody::streamed(stream::once(async { Ok(first) }).chain(rest))
+            DeliveryBody::streamed(stream::once(async { Ok(first) }).chain(pieces))
         };
         let mut response = Response::new(body);
         let headers = response.headers_mut();
