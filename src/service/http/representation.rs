@@ -27,6 +27,8 @@ use crate::manager::OpaqueState;
 use crate::timestamp::Timestamp;
 
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
+/// Names what an answer was made from, if it is not the events.
+const SNAPFOLD_SOURCE: HeaderName = HeaderName::from_static("snapfold-source");
 const MEMENTO_DATETIME: HeaderName = HeaderName::from_static("memento-datetime");
 /// Shorter bodies are not compressed.
 const MIN_COMPRESSED: usize = 512;
@@ -96,6 +98,12 @@ impl Representation {
         Ok(Self { state, body, hash, headers, coded })
     }
 
+    /// Says that the state was captured, and may be behind the events.
+    pub(super) fn captured(mut self) -> Self {
+        self.headers.insert(SNAPFOLD_SOURCE, HeaderValue::from_static("snapshots"));
+        self
+    }
+
     /// The hash as it stands in the immutable URL.
     pub(super) fn digest(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.hash)
@@ -161,8 +169,8 @@ impl Representation {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
         }
         headers.insert(CONTENT_LENGTH, body.len().into());
-        // What RFC 9110, section 15.4.5 wants in a 304.
-        let kept = [ETAG, CACHE_CONTROL, CONTENT_LOCATION, VARY];
+        // What RFC 9110, section 15.4.5 wants in a 304, and the source.
+        let kept = [ETAG, CACHE_CONTROL, CONTENT_LOCATION, VARY, SNAPFOLD_SOURCE];
         let kept = kept.into_iter().filter_map(|name| Some((headers.get(&name)?.clone(), name)));
         let not_modified = kept.map(|(value, name)| (name, value)).collect();
         CodedBody { body, tag, etag, headers, not_modified }

@@ -18,8 +18,6 @@ use crate::service::http::representation::Representation;
 use crate::timestamp::Timestamp;
 
 const ACCEPT_DATETIME: HeaderName = HeaderName::from_static("accept-datetime");
-/// Names what an answer was made from, if it is not the events.
-const SNAPFOLD_SOURCE: HeaderName = HeaderName::from_static("snapfold-source");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 impl Admitted<'_> {
@@ -137,7 +135,9 @@ impl Admitted<'_> {
     ) -> Result<Representation, HttpProblem> {
         let links = self.served.links(&state.key);
         let policy = self.served.policy(state.key.tenant());
-        Ok(Representation::render(state, self.media, freshness, &links, policy)?)
+        let folds = self.served.admin(&state.key)?.folds_events();
+        let rendered = Representation::render(state, self.media, freshness, &links, policy)?;
+        Ok(if folds { rendered } else { rendered.captured() })
     }
 
     fn answered(
@@ -145,10 +145,7 @@ impl Admitted<'_> {
         provenance: &Provenance,
         rendered: &Representation,
     ) -> Result<Response<DeliveryBody>, HttpProblem> {
-        let mut response = rendered.answer(&self.request.method, &self.request.headers)?;
-        if !self.served.admin(&rendered.state.key)?.folds_events() {
-            response.headers_mut().insert(SNAPFOLD_SOURCE, HeaderValue::from_static("snapshots"));
-        }
+        let response = rendered.answer(&self.request.method, &self.request.headers)?;
         Ok(self.with_timing(provenance, response))
     }
 
