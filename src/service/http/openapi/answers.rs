@@ -20,11 +20,11 @@ pub(super) fn of(resource: Resource) -> Map<String, Value> {
     };
     let (description, content) = content(resource);
     let mut headers = json!({
-        "Cache-Control": header("How long a cache may keep the answer, and which cache."),
+        "Cache-Control": schemas::header("How long a cache may keep the answer, and which cache."),
     });
     let mut put_header = |name: &str, about: &str| {
         if let Some(headers) = headers.as_object_mut() {
-            headers.insert(name.to_owned(), header(about));
+            headers.insert(name.to_owned(), schemas::header(about));
         }
     };
     if resource == Resource::Download {
@@ -59,7 +59,7 @@ pub(super) fn of(resource: Resource) -> Map<String, Value> {
     if resource == Resource::Entity {
         let response = json!({
             "description": "With `Accept-Datetime`: where the state at this date is.",
-            "headers": { "Location": header("The path of the version.") },
+            "headers": { "Location": schemas::header("The path of the version.") },
         });
         put(StatusCode::FOUND, response);
     }
@@ -71,11 +71,7 @@ pub(super) fn of(resource: Resource) -> Map<String, Value> {
     }
     let has_texts = !matches!(resource, Resource::OpenApi | Resource::Health | Resource::Problem);
     if has_texts {
-        let response = json!({
-            "description": "A segment of the path is not in its one form.",
-            "headers": { "Location": header("The path with the one form of each segment.") },
-        });
-        put(StatusCode::MOVED_PERMANENTLY, response);
+        put(StatusCode::MOVED_PERMANENTLY, schemas::moved());
     }
     responses
 }
@@ -110,14 +106,8 @@ fn links(resource: Resource) -> Value {
 /// What the body is, and its schema by media type.
 fn content(resource: Resource) -> (&'static str, Value) {
     let of = |media: &str, schema: Value| json!({ media: { "schema": schema } });
-    let list = |item: &str| {
-        let schema = schemas::list(item);
-        json!({ Media::Json.name(): { "schema": schema }, Media::JsonApi.name(): { "schema": schema } })
-    };
-    let document = |name: &str| {
-        let schema = schemas::reference(name);
-        json!({ Media::Json.name(): { "schema": schema }, Media::JsonApi.name(): { "schema": schema } })
-    };
+    let list = |item: &str| schemas::content(&schemas::list(item));
+    let document = |name: &str| schemas::content(&schemas::reference(name));
     let state = || {
         json!({
             Media::Json.name(): { "schema": schemas::reference("State") },
@@ -158,7 +148,7 @@ fn content(resource: Resource) -> (&'static str, Value) {
 
 /// The answer for all problems of a status. Its description is empty.
 pub(super) fn problem(status: StatusCode) -> Value {
-    let mut headers = json!({ "Cache-Control": header("`no-store`.") });
+    let mut headers = json!({ "Cache-Control": schemas::header("`no-store`.") });
     let more = match status {
         StatusCode::UNAUTHORIZED => Some(("WWW-Authenticate", "How to send credentials.")),
         StatusCode::METHOD_NOT_ALLOWED => Some(("Allow", "The methods of the resource.")),
@@ -168,7 +158,7 @@ pub(super) fn problem(status: StatusCode) -> Value {
         _ => None,
     };
     if let (Some((name, about)), Some(headers)) = (more, headers.as_object_mut()) {
-        headers.insert(name.to_owned(), header(about));
+        headers.insert(name.to_owned(), schemas::header(about));
     }
     json!({
         "description": "",
@@ -178,8 +168,4 @@ pub(super) fn problem(status: StatusCode) -> Value {
             Media::JsonApi.name(): { "schema": schemas::reference("Errors") },
         },
     })
-}
-
-fn header(about: &str) -> Value {
-    json!({ "description": about, "schema": { "type": "string" } })
 }

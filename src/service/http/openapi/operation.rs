@@ -125,14 +125,12 @@ fn version() -> Value {
 
 /// The headers that a client can send, except for those that OpenAPI describes elsewhere.
 fn header_parameters(resource: Resource) -> Vec<Value> {
-    let header = |name: &str, about: &str, schema: Value| json!({ "name": name, "in": "header", "description": about, "schema": schema });
-    let text = || json!({ "type": "string" });
     let mut headers = Vec::new();
     if resource.has_conditions() {
         let about = "Answer 304 if the entity tag is one of these.";
-        headers.push(header("If-None-Match", about, text()));
+        headers.push(schemas::header_parameter("If-None-Match", about, &schemas::text()));
         let about = "Answer 412 unless the entity tag is one of these.";
-        headers.push(header("If-Match", about, text()));
+        headers.push(schemas::header_parameter("If-Match", about, &schemas::text()));
     }
     if let Resource::Write(action) = resource {
         headers.extend(writes::headers(action));
@@ -140,7 +138,7 @@ fn header_parameters(resource: Resource) -> Vec<Value> {
     if resource == Resource::Entity {
         let about = "Answer 302 to the state at this date (RFC 7089). Not used together with `at` or \
                      `version`.";
-        headers.push(header("Accept-Datetime", about, schemas::date()));
+        headers.push(schemas::header_parameter("Accept-Datetime", about, &schemas::date()));
     }
     headers
 }

@@ -2,9 +2,38 @@
 
 use serde_json::{Value, json};
 
+use crate::service::http::media::Media;
+
 /// A reference to one of [`all`].
 pub(super) fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+/// The content of a document of JSON:API, which clients may also get as plain JSON.
+pub(super) fn content(schema: &Value) -> Value {
+    json!({ Media::Json.name(): { "schema": schema }, Media::JsonApi.name(): { "schema": schema } })
+}
+
+/// A header of an answer.
+pub(super) fn header(about: &str) -> Value {
+    json!({ "description": about, "schema": text() })
+}
+
+/// A header that a client can send.
+pub(super) fn header_parameter(name: &str, about: &str, schema: &Value) -> Value {
+    json!({ "name": name, "in": "header", "description": about, "schema": schema })
+}
+
+pub(super) fn text() -> Value {
+    json!({ "type": "string" })
+}
+
+/// The answer to a path with a segment that is not in its one form.
+pub(super) fn moved() -> Value {
+    json!({
+        "description": "A segment of the path is not in its one form.",
+        "headers": { "Location": header("The path with the one form of each segment.") },
+    })
 }
 
 /// A page of a list of JSON:API.
@@ -40,7 +69,6 @@ pub(super) fn all() -> Value {
 }
 
 fn of_reads() -> Value {
-    let text = || json!({ "type": "string" });
     let number = || json!({ "type": "integer", "format": "int64", "minimum": 0 });
     let time = || json!({ "type": "string", "format": "date-time" });
     let own_link = || closed(&["self"], &json!({ "self": link() }));
@@ -131,7 +159,6 @@ fn of_reads() -> Value {
 }
 
 fn of_writes() -> Value {
-    let text = || json!({ "type": "string" });
     let number = || json!({ "type": "integer", "format": "int64", "minimum": 0 });
     let own_link = || closed(&["self"], &json!({ "self": link() }));
     json!({

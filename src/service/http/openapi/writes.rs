@@ -27,55 +27,43 @@ pub(super) fn request_body(action: WriteAction) -> Option<Value> {
 pub(super) fn answers(action: WriteAction) -> Map<String, Value> {
     let mut answers = Map::new();
     let mut put = |status: StatusCode, description: &str, schema: &str, headers: Value| {
-        let schema = schemas::reference(schema);
-        let answer = json!({
-            "description": description,
-            "headers": headers,
-            "content": {
-                Media::Json.name(): { "schema": schema },
-                Media::JsonApi.name(): { "schema": schema },
-            },
-        });
+        let content = schemas::content(&schemas::reference(schema));
+        let answer = json!({ "description": description, "headers": headers, "content": content });
         answers.insert(status.as_str().to_owned(), answer);
     };
-    let header = |about: &str| json!({ "description": about, "schema": { "type": "string" } });
-    let replayed = header("`true` if this is the first answer to the same request again.");
+    let replayed = schemas::header("`true` if this is the first answer to the same request again.");
     let once = json!({ "Idempotency-Replayed": replayed });
     put(StatusCode::OK, "It was done, or there was nothing to do.", "Written", once.clone());
     if matches!(action, WriteAction::Take | WriteAction::Rebuild) {
         let mut headers = once;
         if let Some(headers) = headers.as_object_mut() {
-            headers.insert("Location".to_owned(), header("The path of the snapshot."));
-            headers.insert("ETag".to_owned(), header("The entity tag for `If-Match`."));
+            headers.insert("Location".to_owned(), schemas::header("The path of the snapshot."));
+            headers.insert("ETag".to_owned(), schemas::header("The entity tag for `If-Match`."));
         }
         put(StatusCode::CREATED, "The snapshot is stored.", "Written", headers);
     }
     if action.can_wait() {
         let headers = json!({
-            "Location": header("The path of the job."),
-            "Preference-Applied": header("`respond-async`, if the client asked for it."),
+            "Location": schemas::header("The path of the job."),
+            "Preference-Applied": schemas::header("`respond-async`, if the client asked for it."),
         });
         put(StatusCode::ACCEPTED, "A job does it.", "JobDocument", headers);
     }
-    let moved = json!({
-        "description": "A segment of the path is not in its one form.",
-        "headers": { "Location": header("The path with the one form of each segment.") },
-    });
-    answers.insert(StatusCode::PERMANENT_REDIRECT.as_str().to_owned(), moved);
+    answers.insert(StatusCode::PERMANENT_REDIRECT.as_str().to_owned(), schemas::moved());
     answers
 }
 
 /// The headers that a client can send with a write.
 pub(super) fn headers(action: WriteAction) -> Vec<Value> {
-    let header = |name: &str, about: &str| json!({ "name": name, "in": "header", "description": about, "schema": { "type": "string" } });
+    let parameter = |name, about| schemas::header_parameter(name, about, &schemas::text());
     let once =
         "Makes the request once: the same one with the same key gets the first answer again.";
-    let mut headers = vec![header("Idempotency-Key", once)];
+    let mut headers = vec![parameter("Idempotency-Key", once)];
     if action.can_wait() {
-        headers.push(header("Prefer", "`respond-async` lets a job do it (RFC 7240)."));
+        headers.push(parameter("Prefer", "`respond-async` lets a job do it (RFC 7240)."));
     }
     if action == WriteAction::Delete {
-        headers.push(header("If-Match", "Answer 412 unless the entity tag is one of these."));
+        headers.push(parameter("If-Match", "Answer 412 unless the entity tag is one of these."));
     }
     headers
 }
