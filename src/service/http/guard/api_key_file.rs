@@ -76,8 +76,9 @@ impl ApiKeyFile {
     /// Opens the file. Creates it, without keys, if there is none.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if the file is no file of keys; the message says where it is wrong,
-    /// and quotes none of its values. [`ErrorKind::Store`] if it cannot be read or created.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the file is no file of keys; the message
+    /// says where it is wrong, and quotes none of its values. [`Store`](crate::ErrorKind::Store) if
+    /// it cannot be read or created.
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let file = Arc::new(KeyFile(path.into()));
         let opened = Arc::clone(&file);
@@ -116,10 +117,11 @@ impl ApiKeyFile {
     /// Adds a key. One with the same id is replaced.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if the file is damaged, would be too large, or the id is not one
-    /// that [`ApiKey::generate`] makes; then the file stays as it is. [`ErrorKind::Store`] or
-    /// [`ErrorKind::OutOfSpace`] if it cannot be written; with [`Retry::Unknown`], the key may have
-    /// been added.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the file is damaged, would be too large,
+    /// or the id is not one that [`ApiKey::generate`] makes; then the file stays as it is.
+    /// [`Store`](crate::ErrorKind::Store) or [`OutOfSpace`](crate::ErrorKind::OutOfSpace) if it
+    /// cannot be written; with [`Retry::Unknown`](crate::Retry::Unknown), the key may have been
+    /// added.
     pub async fn add(&self, key: ApiKey) -> Result<(), Error> {
         self.change(move |keys| {
             let key = Arc::new(key);
