@@ -3,6 +3,7 @@
 //! ```text
 //! snapfold-delivery run WRK [TURNS [SECONDS]]   the server on one core, wrk on another, in turns
 //! snapfold-delivery calls [TURNS]               calls without a server
+//! snapfold-delivery warm open|guarded|nested|prepared CALLS    one kind of call, for a profiler
 //! ```
 
 mod by_hand;
@@ -31,6 +32,7 @@ fn main() {
         ["run", wrk, turns, seconds] => {
             run::run(wrk, turns.parse().unwrap(), seconds.parse().unwrap());
         }
+        ["warm", which, count] => calls::profiled(which, count.parse().unwrap()),
         ["calls"] => calls::calls(9),
         ["calls", turns] => calls::calls(turns.parse().unwrap()),
         _ => {

@@ -96,11 +96,11 @@ pub fn run(wrk: &str, turns: usize, seconds: u64) {
         let title = format!("200, {length} KB: answers/s");
         tables.push((*id, "", Turns::new(&title, &CONTESTANTS)));
         let title = format!("304, {length} KB: answers/s");
-        tables.push((*id, tag.as_str(), Turns::new(&title, &CONTESTANTS[..3])));
+        tables.push((*id, tag.as_str(), Turns::new(&title, &CONTESTANTS[..4])));
     }
     for _ in 0..turns {
         for (id, tag, table) in &mut tables {
-            for contestant in 0..if tag.is_empty() { 4 } else { 3 } {
+            for contestant in 0..if tag.is_empty() { 5 } else { 4 } {
                 table.add(contestant, rate(wrk, &server, contestant, id, tag, seconds));
             }
         }
@@ -110,10 +110,10 @@ pub fn run(wrk: &str, turns: usize, seconds: u64) {
     // The same rate for all: half of what the first contestant can do.
     let half = tables[0].2.median(0) / 2.0;
     let this = std::env::current_exe().unwrap();
-    let mut p50 = Turns::new(&format!("p50 at {half:.0}/s, 1 KB: us"), &CONTESTANTS[..3]);
-    let mut p99 = Turns::new(&format!("p99 at {half:.0}/s, 1 KB: us"), &CONTESTANTS[..3]);
+    let mut p50 = Turns::new(&format!("p50 at {half:.0}/s, 1 KB: us"), &CONTESTANTS[..4]);
+    let mut p99 = Turns::new(&format!("p99 at {half:.0}/s, 1 KB: us"), &CONTESTANTS[..4]);
     for _ in 0..turns {
-        for contestant in 0..3 {
+        for contestant in 0..4 {
             let port = &server.ports[contestant];
             let (rate, time) = (half.to_string(), seconds.to_string());
             let arguments = ["pace", port, &server.authorization, &rate, &time];

@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use moka::sync::Cache;
 use tokio::sync::Semaphore;
 
 use super::cache_policy::CachePolicy;
@@ -13,7 +12,7 @@ use super::cursor::CursorSeal;
 use super::delivery::Delivery;
 use super::guard::{AccessSums, Authenticator, Gate, Limiter, RequestQuota};
 use super::random::random;
-use super::representation::Representation;
+use super::rendered_states::RenderedStates;
 use super::served::Served;
 use super::write::Writes;
 use crate::clock::{Clock, SystemClock};
@@ -131,7 +130,8 @@ impl DeliveryBuilder {
     }
 
     /// Sets how much memory rendered states may take, in bytes. 64 MiB by default. A rendered state
-    /// also keeps the state itself in memory.
+    /// also keeps the state itself in memory. One that takes more than an eighth of this is rendered
+    /// for each request.
     pub fn rendered_bytes(mut self, bytes: u64) -> Self {
         self.cache_bytes = bytes;
         self
@@ -222,10 +222,7 @@ impl DeliveryBuilder {
             Some(secret) => secret,
             None => random(NAME)?,
         };
-        let rendered = Cache::builder()
-            .max_capacity(self.cache_bytes)
-            .weigher(|_, it: &Arc<Representation>| u32::try_from(it.weight()).unwrap_or(u32::MAX))
-            .build();
+        let rendered = RenderedStates::new(self.cache_bytes);
         Ok(Delivery::new(Served {
             kinds: self.kinds,
             prefix: self.prefix,

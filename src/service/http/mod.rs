@@ -26,6 +26,7 @@ mod query_parameter;
 mod random;
 mod read;
 mod redirect;
+mod rendered_states;
 mod replace_file;
 mod representation;
 mod request_body;

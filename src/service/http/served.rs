@@ -4,16 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use moka::sync::Cache;
 use tokio::sync::Semaphore;
 
 use super::cache_policy::CachePolicy;
 use super::cursor::CursorSeal;
 use super::guard::{AccessSums, Gate};
 use super::links::Links;
-use super::media::Media;
 use super::problem::HttpProblem;
-use super::representation::Representation;
+use super::rendered_states::RenderedStates;
 use super::write::Writes;
 use crate::clock::Clock;
 use crate::key::AggregateKey;
@@ -31,7 +29,7 @@ pub(super) struct Served {
     pub(super) policy: CachePolicy,
     pub(super) policies: BTreeMap<String, CachePolicy>,
     /// The states now, as last rendered.
-    pub(super) rendered: Cache<(AggregateKey, Media), Arc<Representation>>,
+    pub(super) rendered: RenderedStates,
     pub(super) cursors: CursorSeal,
     /// A permit for each download that may run.
     pub(super) downloads: Arc<Semaphore>,

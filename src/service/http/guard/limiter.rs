@@ -1,6 +1,7 @@
 //! [`Limiter`]: counts the requests of each principal.
 
 use std::fmt;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +10,13 @@ use governor::middleware::StateInformationMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 
 use super::quota::RequestQuota;
 use crate::clock::Clock;
 
 /// The number of principals whose requests are counted at the same time.
-const MAX_PRINCIPALS: u64 = 100_000;
+const MAX_PRINCIPALS: usize = 100_000;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -48,7 +49,7 @@ pub(crate) struct Limiter {
     default: Option<RequestQuota>,
     clock: LimitClock,
     /// By name. The names come from the authenticator, so a client cannot invent them.
-    meters: Cache<String, Arc<Meter>>,
+    meters: Arc<Cache<String, Arc<Meter>>>,
     failures: Option<Arc<Meter>>,
 }
 
@@ -77,7 +78,7 @@ impl Limiter {
     ) -> Self {
         let clock = LimitClock(clock);
         let failures = failures.map(|quota| Arc::new(Meter::new(quota, &clock)));
-        Self { default, meters: Cache::new(MAX_PRINCIPALS), failures, clock }
+        Self { default, meters: Arc::new(Cache::new(MAX_PRINCIPALS)), failures, clock }
     }
 
     /// Counts a request of a principal, by its own quota or the default one.
@@ -127,14 +128,23 @@ impl Counted {
             }
             Self::Exceeded { meter, wait } => (meter, 0, *wait),
         };
-        let state = format!("\"default\";r={left};t={}", whole_seconds(seconds));
-        let state = HeaderValue::try_from(state).ok();
+        let state = state_value(left, whole_seconds(seconds));
         for (name, value) in [(RATE_LIMIT_POLICY, meter.policy.clone()), (RATE_LIMIT, state)] {
             if let Some(value) = value {
                 headers.insert(name, value);
             }
         }
     }
+}
+
+/// The header `RateLimit`. Every answer has another one, so it is written without a `String`.
+fn state_value(left: u32, seconds: u64) -> Option<HeaderValue> {
+    // At most 44 bytes.
+    let mut text = [0_u8; 48];
+    let mut free = &mut text[..];
+    write!(free, "\"default\";r={left};t={seconds}").ok()?;
+    let free = free.len();
+    HeaderValue::from_bytes(text.get(..text.len() - free)?).ok()
 }
 
 /// Rounds up.

@@ -74,17 +74,12 @@ impl Admitted<'_> {
         admin: &dyn SnapshotAdmin,
     ) -> Result<Response<DeliveryBody>, HttpProblem> {
         let state = recorded(admin.load_opaque(key, Point::Now).await?)?;
-        let cached = (key.clone(), self.media);
-        match self.served.rendered.get(&cached) {
-            Some(rendered) if rendered.state.is_same(&state) => {
-                self.answered(&state.provenance, &rendered)
-            }
-            _ => {
-                let rendered = Arc::new(self.rendered(state, Freshness::Now)?);
-                self.served.rendered.insert(cached, Arc::clone(&rendered));
-                self.answered(&rendered.state.provenance, &rendered)
-            }
+        if let Some(rendered) = self.served.rendered.of(&state, self.media) {
+            return self.answered(&state.provenance, &rendered);
         }
+        let rendered = Arc::new(self.rendered(state, Freshness::Now)?);
+        self.served.rendered.keep(self.media, Arc::clone(&rendered));
+        self.answered(&rendered.state.provenance, &rendered)
     }
 
     /// Sends the client to the state at a date (RFC 7089, pattern 1.1).
