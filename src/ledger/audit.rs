@@ -71,7 +71,9 @@ impl AuditOutcome {
 
 /// Truncates `text` to at most `limit` bytes, at a character boundary.
 pub(crate) fn cut(mut text: String, limit: usize) -> String {
-    if let Some(end) = (0..=limit).rev().find(|end| text.is_char_boundary(*end)) {
+    if text.len() > limit
+        && let Some(end) = (0..=limit).rev().find(|end| text.is_char_boundary(*end))
+    {
         text.truncate(end);
     }
     text

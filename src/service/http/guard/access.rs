@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::json;
@@ -12,7 +14,7 @@ use crate::error::Error;
 use crate::ledger::{AuditEntry, AuditOutcome, Ledger, cut};
 use crate::timestamp::Timestamp;
 
-/// How many principals are counted apart from each other in a minute.
+/// How many principals are counted apart from each other in a minute, for each kind.
 const MAX_NAMES: usize = 1_024;
 /// The name under which all others are counted.
 const OTHERS: &str = "(others)";
@@ -33,19 +35,16 @@ pub(crate) struct AccessSums {
     ledger: Arc<dyn Ledger>,
     clock: Arc<dyn Clock>,
     counts_reads: bool,
-    open: Mutex<OpenSums>,
+    open: Mutex<Counts>,
+    /// The minute whose sums are open, by the monotonic clock.
+    minute: AtomicU64,
     /// Held while entries are written, so that they are written in order and by one task.
     writing: tokio::sync::Mutex<()>,
 }
 
-type Counts = BTreeMap<(AccessKind, String), AccessCount>;
-
-#[derive(Default)]
-struct OpenSums {
-    counts: Counts,
-    /// By the monotonic clock.
-    minute: u64,
-}
+/// By kind and name. Most requests are counted under a name that is there already, which needs no
+/// allocation.
+type Counts = BTreeMap<AccessKind, BTreeMap<String, AccessCount>>;
 
 #[derive(Clone, Copy, Debug)]
 struct AccessCount {
@@ -57,12 +56,12 @@ struct AccessCount {
 impl AccessSums {
     pub(crate) fn new(ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>, counts_reads: bool) -> Self {
         let writing = tokio::sync::Mutex::new(());
-        let open = OpenSums { counts: Counts::new(), minute: minute(&*clock) };
-        Self { ledger, clock, counts_reads, open: Mutex::new(open), writing }
+        let minute = AtomicU64::new(minute(&*clock));
+        Self { ledger, clock, counts_reads, open: Mutex::default(), minute, writing }
     }
 
     // No change is interrupted by code that can panic.
-    fn open(&self) -> MutexGuard<'_, OpenSums> {
+    fn open(&self) -> MutexGuard<'_, Counts> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -73,22 +72,17 @@ impl AccessSums {
         }
         let now = self.clock.now();
         let count = AccessCount { requests: 1, first: now, last: now };
-        let name = cut(name.to_owned(), AuditEntry::MAX_NAME_BYTES);
-        add(&mut self.open().counts, (kind, name), count);
+        add(&mut self.open(), kind, name, count);
     }
 
     /// Starts to write the sums of a minute that is over. Without a runtime, they wait.
     pub(crate) fn write_if_due(self: &Arc<Self>) {
-        {
-            let mut open = self.open();
-            let now = minute(&*self.clock);
-            if open.minute == now {
-                return;
-            }
-            open.minute = now;
-            if open.counts.is_empty() {
-                return;
-            }
+        let now = minute(&*self.clock);
+        if self.minute.load(Relaxed) == now || self.minute.swap(now, Relaxed) == now {
+            return;
+        }
+        if self.open().is_empty() {
+            return;
         }
         let Ok(runtime) = Handle::try_current() else { return };
         let sums = Arc::clone(self);
@@ -99,11 +93,13 @@ impl AccessSums {
     /// Writes all sums. Those that cannot be written are kept.
     pub(crate) async fn write(&self) -> Result<(), Error> {
         let _writing = self.writing.lock().await;
-        let taken = Taking { sums: self, counts: std::mem::take(&mut self.open().counts) };
+        let taken = Taking { sums: self, counts: std::mem::take(&mut *self.open()) };
         if taken.counts.is_empty() {
             return Ok(());
         }
-        let entries: Vec<_> = taken.counts.iter().map(|(of, count)| entry(of, *count)).collect();
+        let sums = taken.counts.iter();
+        let sums = sums.flat_map(|(kind, names)| names.iter().map(move |it| (*kind, it)));
+        let entries: Vec<_> = sums.map(|(kind, (name, count))| entry(kind, name, *count)).collect();
         self.ledger.append_all(&entries).await?;
         taken.written();
         Ok(())
@@ -125,22 +121,30 @@ impl Taking<'_> {
 impl Drop for Taking<'_> {
     fn drop(&mut self) {
         let mut open = self.sums.open();
-        for (of, count) in std::mem::take(&mut self.counts) {
-            add(&mut open.counts, of, count);
+        for (kind, names) in std::mem::take(&mut self.counts) {
+            for (name, count) in names {
+                add(&mut open, kind, &name, count);
+            }
         }
     }
 }
 
-fn add(counts: &mut Counts, of: (AccessKind, String), more: AccessCount) {
-    let is_full = counts.len() >= MAX_NAMES && !counts.contains_key(&of);
-    let of = if is_full { (of.0, OTHERS.to_owned()) } else { of };
-    let sum = counts.entry(of).or_insert(AccessCount { requests: 0, ..more });
+fn add(counts: &mut Counts, kind: AccessKind, name: &str, more: AccessCount) {
+    let names = counts.entry(kind).or_default();
+    let sum = match names.get_mut(name) {
+        Some(sum) => sum,
+        None => {
+            let name = if names.len() < MAX_NAMES { name } else { OTHERS };
+            let name = cut(name.to_owned(), AuditEntry::MAX_NAME_BYTES);
+            names.entry(name).or_insert(AccessCount { requests: 0, ..more })
+        }
+    };
     sum.requests = sum.requests.saturating_add(more.requests);
     sum.first = sum.first.min(more.first);
     sum.last = sum.last.max(more.last);
 }
 
-fn entry((kind, name): &(AccessKind, String), count: AccessCount) -> AuditEntry {
+fn entry(kind: AccessKind, name: &str, count: AccessCount) -> AuditEntry {
     let (action, outcome) = match kind {
         AccessKind::Unknown => {
             let message = "the credentials were missing or wrong";
@@ -158,7 +162,7 @@ fn entry((kind, name): &(AccessKind, String), count: AccessCount) -> AuditEntry 
         "first": count.first.to_string(),
         "last": count.last.to_string(),
     });
-    AuditEntry::new(count.last, name.as_str(), action).outcome(outcome).meta(meta.to_string())
+    AuditEntry::new(count.last, name, action).outcome(outcome).meta(meta.to_string())
 }
 
 fn minute(clock: &dyn Clock) -> u64 {
