@@ -1,5 +1,6 @@
 //! What is served equals a replay, and what caches keep stays right.
 
+use std::collections::HashSet;
 use std::io::Read as _;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use snapfold::manager::{AdminContext, CreateOptions};
 use snapfold::service::http::CachePolicy;
 use snapfold::{AggregateKey, Loader as _};
 
-use crate::support::{Shop, Stock, get, get_with, send, stock};
+use crate::support::{Answer, Shop, Stock, get, get_with, send, stock};
 
 const ALICE: &str = "/projects/~/entities/stock/alice";
 
@@ -25,7 +26,7 @@ async fn every_version_equals_a_replay_on_every_node() {
     let (shop, key) = (Shop::new(), stock("alice"));
     let other = Shop::over(shop.stocks.clone(), shop.counters.clone(), shop.store.clone());
     let (one, two) = (shop.open(), other.open());
-    let mut tags = std::collections::HashSet::new();
+    let mut tags = HashSet::new();
     for version in 1..=60 {
         shop.grow(&key, version);
         if version % 10 == 0 {
@@ -72,29 +73,68 @@ async fn a_rendered_state_does_not_outlive_the_snapshot_that_it_came_from() {
     assert_eq!(state, replayed(&shop, &key, 20).await);
 }
 
+fn unpacked(answer: &Answer) -> Vec<u8> {
+    let mut text = Vec::new();
+    let read = match answer.headers.get("content-encoding").map(|it| it.to_str().unwrap()) {
+        None => (&*answer.body).read_to_end(&mut text),
+        Some("gzip") => GzDecoder::new(&*answer.body).read_to_end(&mut text),
+        #[cfg(feature = "zstd")]
+        Some("zstd") => zstd::Decoder::new(&*answer.body).unwrap().read_to_end(&mut text),
+        Some(other) => panic!("{other}"),
+    };
+    read.unwrap();
+    text
+}
+
 #[tokio::test]
 async fn a_coding_has_its_own_tag_and_the_same_state() {
     let (shop, key) = (Shop::new(), stock("alice"));
     shop.grow(&key, 60);
-    let delivery = shop.open();
-    let plain = get(&delivery, ALICE).await;
-    let zipped = get_with(&delivery, ALICE, &[("accept-encoding", "br, gzip")]).await;
-    assert_eq!(zipped.header("content-encoding"), "gzip");
-    assert!(!plain.has("content-encoding"));
-    assert_ne!(zipped.header("etag"), plain.header("etag"));
-    assert!(zipped.header("vary").contains("accept-encoding"));
-    let mut text = Vec::new();
-    GzDecoder::new(&*zipped.body).read_to_end(&mut text).unwrap();
-    assert_eq!(text, plain.body);
-    for answer in [&plain, &zipped] {
+    let (delivery, elsewhere) = (shop.open(), shop.open());
+    // What a client accepts, and the end of the tag that it gets. `None` has no coding.
+    let mut wants = vec![("identity", None), ("br, gzip", Some(("gzip", "-gz\"")))];
+    if cfg!(feature = "zstd") {
+        wants.push(("gzip, zstd", Some(("zstd", "-zst\""))));
+    }
+    let mut answers = Vec::new();
+    for (accepted, coding) in &wants {
+        let accepts = [("accept-encoding", *accepted)];
+        let answer = get_with(&delivery, ALICE, &accepts).await;
+        let found = answer.headers.get("content-encoding").map(|it| it.to_str().unwrap());
+        assert_eq!(found, coding.map(|(name, _)| name));
+        assert!(answer.header("etag").ends_with(coding.map_or("\"", |(_, suffix)| suffix)));
+        assert_eq!(
+            answer.header("vary"),
+            "accept, accept-encoding, accept-datetime, authorization"
+        );
         let hash = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(&answer.body));
         assert_eq!(answer.header("repr-digest"), format!("sha-256=:{hash}:"));
+        assert_eq!(answer.header("content-length"), answer.body.len().to_string());
+        let again = get_with(&elsewhere, ALICE, &accepts).await;
+        assert_eq!((again.body, again.headers), (answer.body.clone(), answer.headers.clone()));
+        answers.push(answer);
     }
-    // The tag of one coding does not stand for the other.
-    let tag = zipped.header("etag");
-    assert_eq!(get_with(&delivery, ALICE, &[("if-none-match", tag)]).await.status, 200);
-    let both = [("if-none-match", tag), ("accept-encoding", "gzip")];
-    assert_eq!(get_with(&delivery, ALICE, &both).await.status, 304);
+    for (answer, (accepted, _)) in answers.iter().zip(&wants) {
+        assert_eq!(unpacked(answer), answers[0].body);
+        // The tag of one coding does not stand for the other.
+        for other in &answers {
+            let tag = other.header("etag");
+            let asked = [("if-none-match", tag), ("accept-encoding", accepted)];
+            let expected = if tag == answer.header("etag") { 304 } else { 200 };
+            let status = get_with(&delivery, ALICE, &asked).await.status;
+            assert_eq!(status.as_u16(), expected, "{accepted} with {tag}");
+        }
+    }
+    let tags: HashSet<_> = answers.iter().map(|answer| answer.header("etag")).collect();
+    assert_eq!(tags.len(), wants.len());
+}
+
+#[tokio::test]
+async fn what_is_short_has_no_coding() {
+    let (shop, key) = (Shop::new(), stock("alice"));
+    shop.grow(&key, 3);
+    let answer = get_with(&shop.open(), ALICE, &[("accept-encoding", "gzip, zstd")]).await;
+    assert!(answer.body.len() < 512 && !answer.has("content-encoding"));
 }
 
 #[tokio::test]

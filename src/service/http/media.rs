@@ -1,7 +1,12 @@
 //! [`Media`] and [`Coding`]: which representation a client accepts (RFC 9110, section 12.5).
 
+use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{ACCEPT, ACCEPT_ENCODING};
+
+use super::gzip::gzipped;
+#[cfg(feature = "zstd")]
+use super::zstd::framed;
 
 /// The media types of states and lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,8 +20,10 @@ pub(super) enum Media {
 /// The content codings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Coding {
-    Identity,
+    #[cfg(feature = "zstd")]
+    Zstd,
     Gzip,
+    Identity,
 }
 
 impl Media {
@@ -60,29 +67,86 @@ impl Media {
 }
 
 impl Coding {
-    pub(super) const COUNT: usize = 2;
+    /// All codings, the best one first.
+    const ALL: &[Self] = &[
+        #[cfg(feature = "zstd")]
+        Self::Zstd,
+        Self::Gzip,
+        Self::Identity,
+    ];
 
-    /// The coding for an `Accept-Encoding` header: gzip if it is not worse than none.
+    /// The name in headers.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            #[cfg(feature = "zstd")]
+            Self::Zstd => "zstd",
+            Self::Gzip => "gzip",
+            Self::Identity => "identity",
+        }
+    }
+
+    /// What the entity tags of this coding end with.
+    pub(super) const fn tag_suffix(self) -> &'static str {
+        match self {
+            #[cfg(feature = "zstd")]
+            Self::Zstd => "-zst",
+            Self::Gzip => "-gz",
+            Self::Identity => "",
+        }
+    }
+
+    /// The content in this coding, or as it is if the memory for that cannot be had.
+    pub(super) fn encode(self, content: &Bytes) -> (Self, Bytes) {
+        match self {
+            #[cfg(feature = "zstd")]
+            Self::Zstd => match framed(content) {
+                Some(frame) => (self, frame),
+                None => Self::Identity.encode(content),
+            },
+            Self::Gzip => (self, gzipped(content)),
+            Self::Identity => (self, content.clone()),
+        }
+    }
+
+    /// The coding for an `Accept-Encoding` header (RFC 9110, section 12.5.3).
     pub(super) fn accepted(headers: &HeaderMap) -> Self {
+        Self::chosen(headers, Self::ALL)
+    }
+
+    /// The coding for a body that is made while it is sent.
+    pub(super) fn accepted_for_stream(headers: &HeaderMap) -> Self {
+        Self::chosen(headers, &[Self::Gzip, Self::Identity])
+    }
+
+    /// Of at most three that are `offered`, the first one with the highest quality. If none is
+    /// acceptable, it is identity: a client can do more with the state than with an error.
+    fn chosen(headers: &HeaderMap, offered: &[Self]) -> Self {
         if !headers.contains_key(ACCEPT_ENCODING) {
             return Self::Identity;
         }
-        let (mut gzip, mut identity, mut any) = (None, None, None);
+        let (mut named, mut any) = ([None; 3], None);
         for item in preferences(headers, &ACCEPT_ENCODING) {
-            let place = if item.is("gzip") || item.is("x-gzip") {
-                &mut gzip
-            } else if item.is("identity") {
-                &mut identity
-            } else if item.is("*") {
-                &mut any
-            } else {
-                continue;
+            let mut places = offered.iter().zip(&mut named);
+            let place = match places.find(|(coding, _)| coding.is_named(&item)) {
+                Some((_, place)) => place,
+                None if item.is("*") => &mut any,
+                None => continue,
             };
             *place = (*place).max(Some(item.quality));
         }
-        let gzip = gzip.or(any).unwrap_or(0);
-        // Identity is acceptable unless it is excluded, but what is asked for is preferred.
-        if gzip > 0 && gzip >= identity.unwrap_or(0) { Self::Gzip } else { Self::Identity }
+        let mut best = (0, Self::Identity);
+        for (coding, named) in offered.iter().zip(named) {
+            // Identity is acceptable unless it is excluded, but what is asked for is preferred.
+            let quality = named.or(any).unwrap_or(0);
+            if quality > best.0 {
+                best = (quality, *coding);
+            }
+        }
+        best.1
+    }
+
+    fn is_named(self, item: &Preference<'_>) -> bool {
+        item.is(self.name()) || self == Self::Gzip && item.is("x-gzip")
     }
 }
 
@@ -164,10 +228,11 @@ mod tests {
         Media::accepted(&headers)
     }
 
-    fn coding(accept: &str) -> Coding {
+    /// The coding of a body, and that of one that is made while it is sent.
+    fn codings(accept: &str) -> (Coding, Coding) {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_str(accept).unwrap());
-        Coding::accepted(&headers)
+        (Coding::accepted(&headers), Coding::accepted_for_stream(&headers))
     }
 
     #[test]
@@ -204,16 +269,39 @@ mod tests {
             ("gzip", Coding::Gzip),
             ("x-gzip", Coding::Gzip),
             ("GZIP;q=0.5", Coding::Gzip),
-            ("*", Coding::Gzip),
-            ("br, *;q=0.1", Coding::Gzip),
             ("gzip;q=0", Coding::Identity),
-            ("gzip;q=0, *", Coding::Identity),
             ("gzip;q=0.5, identity", Coding::Identity),
             ("identity;q=0.5, gzip;q=0.5", Coding::Gzip),
+            ("zstd;q=0.4, gzip;q=0.5, identity;q=0.3", Coding::Gzip),
+            ("zstd;q=0, *", Coding::Gzip),
+            ("zstd;q=0, gzip;q=0.5, *;q=0.6", Coding::Identity),
+            ("identity, *;q=0.5", Coding::Identity),
+            ("*;q=0", Coding::Identity),
             ("br", Coding::Identity),
             ("", Coding::Identity),
         ] {
-            assert_eq!(coding(accept), expected, "{accept}");
+            assert_eq!(codings(accept), (expected, expected), "{accept}");
         }
+    }
+
+    #[test]
+    fn zstd_comes_before_gzip_where_it_can_be_written() {
+        let best = |without| if cfg!(feature = "zstd") { Coding::ALL[0] } else { without };
+        for (accept, without) in [
+            ("zstd", Coding::Identity),
+            ("ZSTD;q=0.001", Coding::Identity),
+            ("gzip, zstd", Coding::Gzip),
+            ("gzip, deflate, br, zstd", Coding::Gzip),
+            ("gzip;q=0.5, zstd;q=0.5", Coding::Gzip),
+            ("gzip;q=0.5, zstd;q=0.6", Coding::Gzip),
+            ("identity, zstd", Coding::Identity),
+            ("*", Coding::Gzip),
+            ("br, *;q=0.1", Coding::Gzip),
+            ("gzip;q=0, *", Coding::Identity),
+            ("gzip;q=0.5, *", Coding::Identity),
+        ] {
+            assert_eq!(codings(accept), (best(without), without), "{accept}");
+        }
+        assert_eq!(Coding::ALL[0].name(), if cfg!(feature = "zstd") { "zstd" } else { "gzip" });
     }
 }

@@ -38,6 +38,8 @@ mod state_document;
 #[cfg(all(test, feature = "memory", feature = "postcard"))]
 mod tests;
 mod write;
+#[cfg(feature = "zstd")]
+mod zstd;
 
 pub use body::DeliveryBody;
 pub use builder::DeliveryBuilder;

@@ -17,7 +17,6 @@ use sha2::{Digest as _, Sha256};
 use super::body::DeliveryBody;
 use super::cache_policy::{CachePolicy, Freshness};
 use super::condition::{Outcome, evaluate, repeats};
-use super::gzip::gzipped;
 use super::links::Links;
 use super::media::{Coding, Media};
 use super::problem::HttpProblem;
@@ -41,7 +40,10 @@ pub(super) struct Representation {
     hash: [u8; 32],
     /// The headers that do not depend on the coding.
     headers: HeaderMap,
-    coded: [OnceLock<CodedBody>; Coding::COUNT],
+    identity: OnceLock<CodedBody>,
+    gzip: OnceLock<CodedBody>,
+    #[cfg(feature = "zstd")]
+    zstd: OnceLock<CodedBody>,
 }
 
 /// A representation with a content coding.
@@ -94,8 +96,16 @@ impl Representation {
         if freshness != Freshness::Immutable {
             put(CONTENT_LOCATION, links.immutable(version, &digest));
         }
-        let coded = [OnceLock::new(), OnceLock::new()];
-        Ok(Self { state, body, hash, headers, coded })
+        Ok(Self {
+            state,
+            body,
+            hash,
+            headers,
+            identity: OnceLock::new(),
+            gzip: OnceLock::new(),
+            #[cfg(feature = "zstd")]
+            zstd: OnceLock::new(),
+        })
     }
 
     /// Says that the state was captured, and may be behind the events.
@@ -111,6 +121,7 @@ impl Representation {
 
     /// About how much memory it takes, in bytes.
     pub(super) fn weight(&self) -> usize {
+        // The coded bodies seldom take more than half of it together.
         self.body.len().saturating_mul(3) / 2 + 2_048
     }
 
@@ -143,30 +154,34 @@ impl Representation {
     }
 
     fn coded(&self, coding: Coding) -> &CodedBody {
-        let [identity, gzip] = &self.coded;
-        if coding == Coding::Gzip && self.body.len() >= MIN_COMPRESSED {
-            return gzip.get_or_init(|| self.coded_as(gzipped(&self.body), "-gz", Some("gzip")));
-        }
-        identity.get_or_init(|| self.coded_as(self.body.clone(), "", None))
+        let coding = if self.body.len() < MIN_COMPRESSED { Coding::Identity } else { coding };
+        let place = match coding {
+            Coding::Identity => &self.identity,
+            Coding::Gzip => &self.gzip,
+            #[cfg(feature = "zstd")]
+            Coding::Zstd => &self.zstd,
+        };
+        place.get_or_init(|| self.coded_as(coding.encode(&self.body)))
     }
 
-    fn coded_as(&self, body: Bytes, suffix: &str, coding: Option<&'static str>) -> CodedBody {
+    fn coded_as(&self, (coding, body): (Coding, Bytes)) -> CodedBody {
         // Half of the hash identifies it. The representations of one state in several codings have
         // different tags (RFC 9110, section 8.8.3.3), and so have its media types.
         let (short, _) = self.hash.split_at(16);
-        let text = format!("\"{}{suffix}\"", URL_SAFE_NO_PAD.encode(short));
+        let text = format!("\"{}{}\"", URL_SAFE_NO_PAD.encode(short), coding.tag_suffix());
         let etag = text.parse().ok();
         let mut headers = self.headers.clone();
         // A digest is plain ASCII.
         let tag = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("\"\""));
         headers.insert(ETAG, tag.clone());
         // The hash of what is transferred without ranges: with its coding (RFC 9530).
-        let hash = if coding.is_some() { Sha256::digest(&body).into() } else { self.hash };
+        let is_coded = coding != Coding::Identity;
+        let hash = if is_coded { Sha256::digest(&body).into() } else { self.hash };
         if let Ok(value) = HeaderValue::from_str(&format!("sha-256=:{}:", STANDARD.encode(hash))) {
             headers.insert(REPR_DIGEST, value);
         }
-        if let Some(coding) = coding {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
+        if is_coded {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
         }
         headers.insert(CONTENT_LENGTH, body.len().into());
         // What RFC 9110, section 15.4.5 wants in a 304, and the source.

@@ -69,10 +69,10 @@ pub(super) enum Archive {
 impl Archive {
     pub(super) fn new(format: ArchiveFormat, coding: Coding) -> Self {
         match (format, coding) {
-            (ArchiveFormat::Ndjson, Coding::Identity) => Self::Ndjson(Vec::new()),
             (ArchiveFormat::Ndjson, Coding::Gzip) => {
                 Self::Gzip(GzEncoder::new(Vec::new(), Compression::fast()))
             }
+            (ArchiveFormat::Ndjson, _) => Self::Ndjson(Vec::new()),
             (ArchiveFormat::Zip, _) => Self::Zip(Box::new(ZipFiles::new())),
         }
     }

@@ -33,7 +33,7 @@ impl Admitted<'_> {
 
         // The files of a ZIP are compressed already.
         let coding = match format {
-            ArchiveFormat::Ndjson => Coding::accepted(&self.request.headers),
+            ArchiveFormat::Ndjson => Coding::accepted_for_stream(&self.request.headers),
             ArchiveFormat::Zip => Coding::Identity,
         };
         let tenant = &self.permit.target().tenant;
