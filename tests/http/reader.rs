@@ -118,6 +118,18 @@ async fn each_route_serves_what_was_captured_and_says_so() {
 }
 
 #[tokio::test]
+async fn what_was_captured_by_a_time_is_never_final() {
+    let shop = shop().await;
+    let options = CreateOptions::new().at_version(6);
+    shop.engine.create_with(&stock("apple"), options).await.unwrap();
+    let path = format!("{APPLE}?at={}", at(5));
+    let (captured, folded) = (get(&open(&shop), &path).await, get(&shop.open(), &path).await);
+    assert_eq!(captured.body, folded.body);
+    assert_eq!(captured.header("cache-control"), "private, max-age=0, must-revalidate");
+    assert_eq!(folded.header("cache-control"), "private, max-age=60, must-revalidate");
+}
+
+#[tokio::test]
 async fn a_reader_writes_nothing() {
     let shop = shop().await;
     let scope = Scope::new(Permission::ALL.to_vec());

@@ -1,12 +1,19 @@
 //! States of the past: by version, by time, and as Mementos (RFC 7089).
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use serde_json::Value;
+use snapfold::engine::ReplayLoader;
+use snapfold::events::{EventRange, EventTime, Replay};
+use snapfold::manager::Kinds;
+use snapfold::service::http::Delivery;
+use snapfold::{AggregateKey, BoxError, EventSource, Loader as _, MemoryEvents, SnapshotEngine};
 
-use crate::support::{Shop, at, date, get, get_with, links, stock};
+use crate::support::{Shop, Stock, at, date, get, get_with, links, stock};
 
 const ALICE: &str = "/projects/~/entities/stock/alice";
 
-async fn gate(delivery: &snapfold::service::http::Delivery, date: &str) -> crate::support::Answer {
+async fn gate(delivery: &Delivery, date: &str) -> crate::support::Answer {
     get_with(delivery, ALICE, &[("accept-datetime", date)]).await
 }
 
@@ -62,9 +69,6 @@ async fn an_exact_time_or_version_is_answered_at_once() {
         assert_eq!(answer.body, expected, "{query}");
         assert!(answer.header("content-location").starts_with(&format!("{ALICE}/versions/12/")));
     }
-    // An event that is recorded late changes the state at a time, so it is asked again.
-    let at_time = get(&delivery, &format!("{ALICE}?at={}", at(99))).await;
-    assert_eq!(at_time.header("cache-control"), "private, max-age=0, must-revalidate");
     for (query, status) in [
         ("version=0", 404),
         ("version=31", 404),
@@ -93,6 +97,107 @@ async fn an_exact_time_or_version_is_answered_at_once() {
             status,
             "{path}"
         );
+    }
+}
+
+/// All lists of so many seconds of 1 to 3.
+fn lists(len: u32) -> impl Iterator<Item = Vec<u64>> {
+    (0..3_u64.pow(len)).map(move |n| (0..len).map(|place| n / 3_u64.pow(place) % 3 + 1).collect())
+}
+
+#[tokio::test]
+async fn a_state_at_a_time_is_final_only_when_no_commit_can_change_it() {
+    let (mut finals, mut changes) = (0, 0);
+    for (n, seconds) in lists(5).enumerate() {
+        let (shop, key) = (Shop::new(), stock("alice"));
+        let (delivery, replay) = (shop.open(), ReplayLoader::<Stock>::new(shop.stocks.clone()));
+        // By second: the last answer, and whether it was final.
+        let mut last: [Option<(Bytes, bool)>; 5] = Default::default();
+        for (count, second) in seconds.iter().enumerate() {
+            shop.stocks.append(&key, at(*second), (format!("p{count}"), 1));
+            if (n + count) % 4 == 0 {
+                shop.engine.create(&key).await.unwrap();
+            }
+            for (asked, last) in (0..5).zip(&mut last) {
+                let answer = get(&delivery, &format!("{ALICE}?at={}", at(asked))).await;
+                let truth = replay.at_time(&key, at(asked)).await.unwrap();
+                if truth.version == 0 {
+                    assert_eq!(answer.status, 404);
+                    continue;
+                }
+                let state: Stock = serde_json::from_slice(&answer.body).unwrap();
+                assert_eq!(state, *truth.state, "{seconds:?} at {asked}");
+                let is_final = usize::try_from(truth.version).unwrap() <= count;
+                let seconds_kept = if is_final { 60 } else { 0 };
+                let expected = format!("private, max-age={seconds_kept}, must-revalidate");
+                assert_eq!(answer.header("cache-control"), expected, "{seconds:?} at {asked}");
+                assert_eq!(answer.has("memento-datetime"), is_final);
+                if let Some((body, was_final)) = last.replace((answer.body.clone(), is_final)) {
+                    let is_same = body == answer.body;
+                    assert!(is_same || !was_final, "{seconds:?} at {asked}");
+                    changes += u32::from(!is_same);
+                    finals += u32::from(was_final);
+                }
+            }
+        }
+    }
+    // Events that were recorded late have changed states that were not final.
+    assert!(finals > 100 && changes > 100, "{finals} {changes}");
+}
+
+/// What happens after a state was loaded and before the time of the next event is read.
+#[derive(Clone, Copy)]
+enum Meanwhile {
+    Recorded(u64),
+    Failed,
+}
+
+struct Interrupted(MemoryEvents<(String, i64)>, Meanwhile);
+
+#[async_trait]
+impl EventSource<Stock> for Interrupted {
+    async fn read(
+        &self,
+        key: &AggregateKey,
+        range: EventRange,
+        replay: &mut Replay<'_, Stock>,
+    ) -> Result<(), BoxError> {
+        self.0.read(key, range, replay).await
+    }
+
+    async fn times(
+        &self,
+        key: &AggregateKey,
+        range: EventRange,
+        limit: usize,
+    ) -> Result<Vec<EventTime>, BoxError> {
+        match self.1 {
+            Meanwhile::Recorded(second) => self.0.append(key, at(second), ("p".to_owned(), 1)),
+            Meanwhile::Failed => return Err("the connection was lost".into()),
+        };
+        EventSource::<Stock>::times(&self.0, key, range, limit).await
+    }
+}
+
+#[tokio::test]
+async fn what_happens_while_a_client_asks_makes_no_state_final_that_is_not() {
+    for (meanwhile, seconds) in [
+        (Meanwhile::Recorded(9), 60),
+        (Meanwhile::Recorded(6), 60),
+        (Meanwhile::Recorded(5), 0),
+        (Meanwhile::Recorded(2), 0),
+        (Meanwhile::Failed, 0),
+    ] {
+        let (shop, key) = (Shop::new(), stock("alice"));
+        shop.stocks.append(&key, at(1), ("p".to_owned(), 1));
+        let source = Interrupted(shop.stocks.clone(), meanwhile);
+        let engine = SnapshotEngine::<Stock>::builder(source, shop.store.clone()).build().unwrap();
+        let delivery = Delivery::builder(Kinds::new().with(engine).unwrap());
+        let delivery = delivery.open_to_everybody().build().unwrap();
+        let answer = get(&delivery, &format!("{ALICE}?at={}", at(5))).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["places"]["p"]), (200, &1.into()));
+        let expected = format!("private, max-age={seconds}, must-revalidate");
+        assert_eq!(answer.header("cache-control"), expected);
     }
 }
 

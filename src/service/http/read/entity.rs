@@ -7,6 +7,7 @@ use http::header::{LINK, VARY};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use super::Admitted;
+use crate::events::EventTime;
 use crate::key::AggregateKey;
 use crate::manager::{OpaqueState, Point, Provenance, SnapshotAdmin};
 use crate::service::http::body::DeliveryBody;
@@ -26,23 +27,40 @@ impl Admitted<'_> {
         let (key, admin) = self.aggregate()?;
         let version = self.query.parsed("version", "a number")?;
         let at = self.query.parsed("at", "a time such as 2026-11-21T09:30:00Z")?;
-        let point = match (version, at) {
-            (Some(_), Some(_)) => {
-                return Err(HttpProblem::parameter("at", "use either at or version"));
+        match (version, at) {
+            (Some(_), Some(_)) => Err(HttpProblem::parameter("at", "use either at or version")),
+            (Some(version), None) => {
+                let state = recorded(admin.load_opaque(key, Point::Version(version)).await?)?;
+                self.render(state, Freshness::Version)
             }
-            (Some(version), None) => Point::Version(version),
-            (None, Some(time)) => Point::Time(time),
-            (None, None) => {
-                if let Some(date) = self.request.headers.get(ACCEPT_DATETIME) {
-                    return Box::pin(self.time_gate(key, &**admin, date)).await;
-                }
-                return self.now(key, &**admin).await;
-            }
+            (None, Some(time)) => Box::pin(self.at_time(key, &**admin, time)).await,
+            (None, None) => match self.request.headers.get(ACCEPT_DATETIME) {
+                Some(date) => Box::pin(self.time_gate(key, &**admin, date)).await,
+                None => self.now(key, &**admin).await,
+            },
+        }
+    }
+
+    async fn at_time(
+        &self,
+        key: &AggregateKey,
+        admin: &dyn SnapshotAdmin,
+        time: Timestamp,
+    ) -> Result<Response<DeliveryBody>, HttpProblem> {
+        let state = recorded(admin.load_opaque(key, Point::Time(time)).await?)?;
+        let next = state.version.saturating_add(1);
+        // What was captured says nothing about the events. If the times cannot be had, the state is
+        // right all the same, and clients ask for it again.
+        let times = if admin.folds_events() {
+            admin.times(key, next..=next, 1).await.unwrap_or_default()
+        } else {
+            Vec::new()
         };
-        let state = recorded(admin.load_opaque(key, point).await?)?;
-        // Commits do not change the state at a version, but those that are recorded late change the
-        // state at a time.
-        let freshness = if version.is_some() { Freshness::Version } else { Freshness::Now };
+        // The state at a time has the events before the first one that was recorded later. Once that
+        // one is there, no commit changes the state. Until then, an event that is recorded late does.
+        let is_final = |event: &EventTime| event.version == next && event.recorded_at > Some(time);
+        let freshness =
+            if times.iter().any(is_final) { Freshness::Version } else { Freshness::Now };
         self.render(state, freshness)
     }
 
