@@ -16,6 +16,7 @@ use crate::manager::{
     Bisected, Bisection, Explained, FoldComparison, Inspect, Loaded, OpaqueState, Point,
     SafeTruncation, StateDiff, TruncationRequest, Verified, View,
 };
+use crate::record::Record;
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
 
@@ -211,6 +212,10 @@ impl<A: Aggregate> Inspect for SnapshotEngine<A> {
         }
         let times = self.core.source.times(key, range, limit).await;
         times.map_err(|source| Error::event_source("read the times of events", source))
+    }
+
+    async fn record(&self, key: &AggregateKey, id: SnapshotId) -> Result<Option<Record>, Error> {
+        self.core.stored_record(key, id).await
     }
 
     async fn verify(&self, key: &AggregateKey) -> Result<Verified, Error> {

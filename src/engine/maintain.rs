@@ -13,7 +13,7 @@ use crate::manager::{
     AdminContext, AggregateStats, Fetched, FoldComparison, REFOLD, ROLLBACK, Rejected, Snapshot,
 };
 use crate::mark::{Mark, MarkChange, MarkKind};
-use crate::record::{RejectReason, SnapshotMeta};
+use crate::record::{Record, RejectReason, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
 use crate::store::{
@@ -113,6 +113,36 @@ impl<A: Aggregate> EngineCore<A> {
         let (state, _) = self.decode(found, &header, false)?;
         let meta = SnapshotMeta::from_header(&header).map_err(|_| RejectReason::WrongAggregate)?;
         Ok(Snapshot { meta, state })
+    }
+
+    /// Reads the record of one snapshot, and verifies that it is undamaged and is that snapshot.
+    pub(super) async fn stored_record(
+        &self,
+        key: &AggregateKey,
+        id: SnapshotId,
+    ) -> Result<Option<Record>, Error> {
+        check_kind::<A>(key)?;
+        let Lookup::Found(found) = self.store.get(Query::exact(key, id)).await? else {
+            return Ok(None);
+        };
+        let checked = found.record.verify().and_then(|header| {
+            if !header.is_of(key) {
+                Err(RejectReason::WrongAggregate)
+            } else if header.version != id.version {
+                Err(RejectReason::WrongVersion(header.version))
+            } else if header.generation != id.generation {
+                Err(RejectReason::Stale(header.generation))
+            } else {
+                Ok(())
+            }
+        });
+        match checked {
+            Ok(()) => Ok(Some(found.record)),
+            Err(reject) => {
+                let message = format!("the record of {key} at version {} is damaged", id.version);
+                Err(Error::new(ErrorKind::Store, "read a record", message).with_source(reject))
+            }
+        }
     }
 
     pub(super) async fn list(

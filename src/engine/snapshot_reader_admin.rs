@@ -13,7 +13,7 @@ use crate::manager::{
     AdminContext, AggregateStats, CreateOptions, CreateOutcome, CreateRequest, Inspect,
     OpaqueState, Point, Rebuilt, Retained, SnapshotAdmin, Verified, View,
 };
-use crate::record::SnapshotMeta;
+use crate::record::{Record, SnapshotMeta};
 use crate::retention::{Retention, RetentionPlan};
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
@@ -51,6 +51,10 @@ impl<A: Aggregate> Inspect for SnapshotReader<A> {
         }
         times.truncate(limit.max(1));
         Ok(times)
+    }
+
+    async fn record(&self, key: &AggregateKey, id: SnapshotId) -> Result<Option<Record>, Error> {
+        self.0.core.stored_record(key, id).await
     }
 
     async fn verify(&self, key: &AggregateKey) -> Result<Verified, Error> {

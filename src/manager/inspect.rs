@@ -16,6 +16,8 @@ use super::view::View;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::events::EventTime;
 use crate::key::AggregateKey;
+use crate::record::Record;
+use crate::snapshot_id::SnapshotId;
 use crate::value::StateDiff;
 
 /// A question about a state at one version, for [`Inspect::bisect`].
@@ -159,6 +161,21 @@ pub trait Inspect: fmt::Debug + Send + Sync {
     ) -> Result<Vec<EventTime>, Error> {
         let _ = (key, versions, limit);
         Err(missing("read the times of events"))
+    }
+
+    /// Returns the stored record of one snapshot, as it is: compressed, sealed and signed as it was
+    /// written. `None` if it is not stored.
+    ///
+    /// The checksums of its header and its payload match, and it is the snapshot that `id` says. It
+    /// is not decoded. The record of a delta does not contain its base, which can be asked for by
+    /// [`Header::base`](crate::record::Header::base).
+    ///
+    /// # Errors
+    /// [`Store`](crate::ErrorKind::Store), with the
+    /// [`RejectReason`](crate::record::RejectReason) as its source, if the record is damaged.
+    async fn record(&self, key: &AggregateKey, id: SnapshotId) -> Result<Option<Record>, Error> {
+        let _ = (key, id);
+        Err(missing("read a record"))
     }
 
     /// Verifies all stored snapshots of `key`: checksums, identity, and the digest of the decoded

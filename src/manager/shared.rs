@@ -17,7 +17,7 @@ use crate::events::EventTime;
 use crate::key::AggregateKey;
 use crate::ledger::{Schedule, ScheduleKey};
 use crate::mark::MarkChange;
-use crate::record::SnapshotMeta;
+use crate::record::{Record, SnapshotMeta};
 use crate::retention::{Retention, RetentionPlan};
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
@@ -314,6 +314,10 @@ impl<T: Inspect + ?Sized> Inspect for Arc<T> {
         limit: usize,
     ) -> Result<Vec<EventTime>, Error> {
         (**self).times(key, versions, limit).await
+    }
+
+    async fn record(&self, key: &AggregateKey, id: SnapshotId) -> Result<Option<Record>, Error> {
+        (**self).record(key, id).await
     }
 
     async fn verify(&self, key: &AggregateKey) -> Result<Verified, Error> {

@@ -18,6 +18,7 @@ mod guard;
 mod keys;
 mod lists;
 mod reader;
+mod records;
 mod support;
 mod time_travel;
 mod writes;

@@ -158,8 +158,11 @@ pub async fn send(
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let mut delivery = delivery.clone();
-    let answer: Result<_, Infallible> = delivery.call(request.body(String::new()).unwrap()).await;
+    deliver(delivery, request.body(String::new()).unwrap()).await
+}
+
+pub async fn deliver(delivery: &Delivery, request: Request<String>) -> Answer {
+    let answer: Result<_, Infallible> = delivery.clone().call(request).await;
     let (parts, mut body) = answer.unwrap().into_parts();
     let mut bytes = Vec::new();
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {

@@ -79,7 +79,7 @@ use crate::error::{BoxError, Error};
 /// | `.../timemap` | the versions as `application/link-format` | 200 |
 /// | `.../diff?from=&to=` | the difference of two versions as a JSON Patch (RFC 6902) | 200 |
 /// | `.../snapshots` | the stored snapshots, newest first | 200 |
-/// | `.../snapshots/{snapshot}` | one of them, by the id of the list | 200, 304 |
+/// | `.../snapshots/{snapshot}` | one of them, by the id of the list; with `Accept: application/vnd.snapfold.record`, its stored bytes | 200, 206, 304, 416 |
 /// | `/projects/{p}/jobs/{job}` | a job that a write started, with `filter[kind]` if it is of one kind | 200 |
 /// | `/projects/{p}/download` | all states of the project at one instant: `format` (`ndjson` or `zip`), `at` (now by default), `filter[kind]` | 200 |
 /// | `/openapi.json` | this table as an OpenAPI 3.1 document | 200, 304 |
@@ -177,6 +177,7 @@ impl Delivery {
             response.headers_mut().insert(CACHE_CONTROL, value);
             return Ok(Admission::Answered(response));
         }
+        let target = target.accepting(&request.headers);
         Ok(Admission::Granted(self.0.gate.admit(request, target, self.0.access.as_deref()).await?))
     }
 

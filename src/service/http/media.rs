@@ -47,23 +47,32 @@ impl Media {
             }
             Some(_) => {}
         }
-        let mut has_any = false;
-        let mut best: Option<(u16, Self)> = None;
-        for media in [Self::Json, Self::JsonApi] {
-            let mut quality: Option<(u8, u16)> = None;
-            for range in preferences(headers, &ACCEPT) {
-                has_any = true;
-                if let Some(found) = range.specificity(media) {
-                    quality = quality.max(Some((found, range.quality)));
-                }
-            }
-            let quality = quality.map_or(0, |(_, quality)| quality);
-            if quality > best.map_or(0, |(quality, _)| quality) {
-                best = Some((quality, media));
-            }
+        if preferences(headers, &ACCEPT).next().is_none() {
+            return Some(Self::Json);
         }
-        if has_any { best.map(|(_, media)| media) } else { Some(Self::Json) }
+        match [Self::Json, Self::JsonApi].map(|media| accepted_quality(headers, media.name())) {
+            [0, 0] => None,
+            [json, document] if document > json => Some(Self::JsonApi),
+            _ => Some(Self::Json),
+        }
     }
+}
+
+/// The media type of a record: `docs/format.md` specifies its bytes.
+pub(super) const RECORD: &str = "application/vnd.snapfold.record";
+
+/// Whether a client accepts records, and likes them better than JSON.
+pub(super) fn prefers_record(headers: &HeaderMap) -> bool {
+    let quality = |name| accepted_quality(headers, name);
+    let record = quality(RECORD);
+    [Media::Json, Media::JsonApi].iter().all(|media| record > quality(media.name()))
+}
+
+/// The quality that the closest range of the `Accept` headers gives to a media type. 0 without any.
+fn accepted_quality(headers: &HeaderMap, name: &str) -> u16 {
+    let ranges = preferences(headers, &ACCEPT);
+    let fitting = ranges.filter_map(|range| Some((range.specificity(name)?, range.quality)));
+    fitting.max().map_or(0, |(_, quality)| quality)
 }
 
 impl Coding {
@@ -165,11 +174,11 @@ impl Preference<'_> {
     }
 
     /// How closely the range fits a media type, which has no parameters.
-    fn specificity(&self, media: Media) -> Option<u8> {
-        if self.is(media.name()) {
+    fn specificity(&self, name: &str) -> Option<u8> {
+        if self.is(name) {
             // JSON:API: an `ext` would have to be applied, and none is known here. A `profile` that is
             // not known must be ignored.
-            (!self.has_parameters || media == Media::Json).then_some(3)
+            (!self.has_parameters || name == Media::Json.name()).then_some(3)
         } else if self.is("application/*") {
             Some(2)
         } else {
@@ -259,6 +268,29 @@ mod tests {
             (", ,", Some(Media::Json)),
         ] {
             assert_eq!(media(accept), expected, "{accept}");
+        }
+    }
+
+    #[test]
+    fn a_record_is_for_those_who_like_it_better_than_json() {
+        assert!(!prefers_record(&HeaderMap::new()));
+        for (accept, expected) in [
+            (RECORD, true),
+            ("Application/VND.snapfold.RECORD;q=0.1", true),
+            ("application/vnd.snapfold.record, */*;q=0.9", true),
+            ("application/vnd.snapfold.record, application/json;q=0", true),
+            ("application/vnd.snapfold.record, */*", false),
+            ("application/vnd.snapfold.record, application/vnd.api+json", false),
+            ("application/vnd.snapfold.record;q=0.5, application/*;q=0.6", false),
+            ("application/vnd.snapfold.record;q=0", false),
+            ("application/vnd.snapfold.record;format=1", false),
+            ("application/json;q=0, application/vnd.api+json;q=0, */*", true),
+            ("application/*", false),
+            ("application/octet-stream", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
+            assert_eq!(prefers_record(&headers), expected, "{accept}");
         }
     }
 

@@ -7,6 +7,7 @@
 
 mod body;
 mod builder;
+mod byte_range;
 mod cache_policy;
 mod canonical;
 mod condition;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde_json::{Map, Value, json};
 
@@ -87,6 +87,15 @@ impl HttpProblem {
         Self::new(ProblemKind::REQUEST_RUNNING)
             .detail("send it again later to get its answer")
             .header(RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+
+    /// 416, for a body of `length` bytes.
+    pub(super) fn unsatisfiable(length: usize) -> Self {
+        let problem = Self::new(ProblemKind::UNSATISFIABLE);
+        match HeaderValue::from_str(&format!("bytes */{length}")) {
+            Ok(value) => problem.header(CONTENT_RANGE, value),
+            Err(_) => problem,
+        }
     }
 
     /// Another request had this idempotency key.

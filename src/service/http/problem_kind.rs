@@ -129,6 +129,11 @@ problems! {
         "The body of a write is JSON."
         "Send `Content-Type: application/json`."
 
+    UNSATISFIABLE RANGE_NOT_SATISFIABLE "range-not-satisfiable"
+        "The body does not have this range"
+        "The range begins behind the end of the body, or has no bytes."
+        "Ask for a range within the length that the header Content-Range names."
+
     KEY_REUSED UNPROCESSABLE_ENTITY "idempotency-key-reused"
         "Another request had this idempotency key"
         "A request with another method, path, query or body was sent with the same key."

@@ -25,7 +25,7 @@ use crate::error::Error;
 use crate::manager::OpaqueState;
 use crate::timestamp::Timestamp;
 
-const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
+pub(super) const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 /// Names what an answer was made from, if it is not the events.
 const SNAPFOLD_SOURCE: HeaderName = HeaderName::from_static("snapfold-source");
 const MEMENTO_DATETIME: HeaderName = HeaderName::from_static("memento-datetime");
@@ -177,7 +177,7 @@ impl Representation {
         // The hash of what is transferred without ranges: with its coding (RFC 9530).
         let is_coded = coding != Coding::Identity;
         let hash = if is_coded { Sha256::digest(&body).into() } else { self.hash };
-        if let Ok(value) = HeaderValue::from_str(&format!("sha-256=:{}:", STANDARD.encode(hash))) {
+        if let Some(value) = repr_digest(hash) {
             headers.insert(REPR_DIGEST, value);
         }
         if is_coded {
@@ -190,6 +190,11 @@ impl Representation {
         let not_modified = kept.map(|(value, name)| (name, value)).collect();
         CodedBody { body, tag, etag, headers, not_modified }
     }
+}
+
+/// A SHA-256 as the value of `Repr-Digest` (RFC 9530). Never `None`.
+pub(super) fn repr_digest(hash: [u8; 32]) -> Option<HeaderValue> {
+    HeaderValue::try_from(format!("sha-256=:{}:", STANDARD.encode(hash))).ok()
 }
 
 /// A time to the second before it, if a date header can hold it.

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use http::Method;
 use http::request::Parts;
+use http::{HeaderMap, Method};
 
 use super::guard::Permission;
+use super::media;
 use super::problem::HttpProblem;
 use super::query_parameter::QueryParameter;
 use super::segment;
@@ -28,6 +29,8 @@ pub(super) enum Resource {
     Snapshots,
     Download,
     Snapshot,
+    /// The stored bytes of the same.
+    Record,
     Job,
     Write(WriteAction),
     OpenApi,
@@ -42,6 +45,7 @@ impl Resource {
             Self::TimeMap
             | Self::Diff
             | Self::Download
+            | Self::Record
             | Self::OpenApi
             | Self::Health
             | Self::Problem => true,
@@ -194,7 +198,7 @@ pub(super) static ROUTES: &[Route] = &[
         ONE_SNAPSHOT,
         &[],
         "getSnapshot",
-        "A stored snapshot, without its state",
+        "A stored snapshot, without its state or as its record",
     ),
     read(
         Resource::Download,
@@ -255,6 +259,18 @@ pub(super) static ROUTES: &[Route] = &[
     ),
 ];
 
+/// What a GET of a snapshot is if the client prefers the record, instead of the row above. It is no
+/// row, because rows differ in path or method.
+pub(super) static RECORD: Route = Route {
+    resource: Resource::Record,
+    path: ONE_SNAPSHOT,
+    methods: GET,
+    permission: Some(Permission::Copy),
+    query: &[],
+    operation: "getRecord",
+    summary: "A stored snapshot as it is stored",
+};
+
 const SNAPSHOTS: &str = "/projects/{project}/entities/{kind}/{id}/snapshots";
 const ONE_SNAPSHOT: &str = "/projects/{project}/entities/{kind}/{id}/snapshots/{snapshot}";
 
@@ -276,6 +292,14 @@ pub(super) struct Target {
 }
 
 impl Target {
+    /// Makes it the target of a client that accepts `headers`.
+    pub(super) fn accepting(mut self, headers: &HeaderMap) -> Self {
+        if self.route.resource == Resource::Snapshot && media::prefers_record(headers) {
+            self.route = &RECORD;
+        }
+        self
+    }
+
     /// Finds what `path` names, below the prefix, and what `method` does to it.
     pub(super) fn resolve(path: &str, method: &Method) -> Result<Self, HttpProblem> {
         let segments = PathSegments::of(path);

@@ -11,7 +11,8 @@ use http_body::Body as _;
 use serde::{Deserialize, Serialize};
 use tower_service::Service as _;
 
-use super::route::{ROUTES, Resource, Route};
+use super::media;
+use super::route::{RECORD, ROUTES, Resource, Route};
 use super::snapshot_document::id_text;
 use super::write::WriteAction;
 use super::{ApiKey, ApiKeys, Delivery, Permission, Scope};
@@ -108,6 +109,9 @@ fn alice() -> AggregateKey {
 /// A body that asks for a job.
 const LATER: &str = "later";
 
+/// Instead of a body: what is accepted is a record.
+const AS_RECORD: &str = "as record";
+
 /// The body for a route, the status of its success, and whether it then changes what is stored.
 fn success(route: &Route) -> (&'static str, u16, bool) {
     match route.resource {
@@ -119,6 +123,7 @@ fn success(route: &Route) -> (&'static str, u16, bool) {
         Resource::Write(WriteAction::Prune | WriteAction::PruneAll) => {
             (r#"{"policy":"last 1","dryRun":false}"#, 200, true)
         }
+        Resource::Record => (AS_RECORD, 200, false),
         _ => ("", 200, false),
     }
 }
@@ -137,6 +142,7 @@ async fn call(
     }
     let (header, value, body) = match body {
         LATER => ("prefer", "respond-async", ""),
+        AS_RECORD => ("accept", media::RECORD, ""),
         body => ("content-type", "application/json", body),
     };
     let request = request.header(header, value).body(body.to_owned()).unwrap();
@@ -149,7 +155,7 @@ async fn call(
     let location = parts.headers.get("content-location");
     let location = location.map_or("", |value| value.to_str().unwrap()).to_owned();
     let headers = format!("{:?}", parts.headers);
-    (parts.status, String::from_utf8(bytes).unwrap() + &headers, location)
+    (parts.status, String::from_utf8_lossy(&bytes).into_owned() + &headers, location)
 }
 
 #[tokio::test]
@@ -184,7 +190,7 @@ async fn every_cell_of_route_and_principal_is_as_specified() {
     let world = RouteWorld::new(&keys, &all).await;
     let before = world.stored().await;
     let mut cells = 0;
-    for route in ROUTES {
+    for route in ROUTES.iter().chain([&RECORD]) {
         // Exactly the permission that a route needs, and every other one.
         for permission in Permission::ALL.to_vec() {
             let (key, secret) = new("one permission", Scope::new([permission]).tenants(["north"]));
@@ -231,7 +237,8 @@ async fn every_cell_of_route_and_principal_is_as_specified() {
     }
     // Nothing at all was changed by those who were refused.
     assert_eq!(world.stored().await, before);
-    let methods: usize = ROUTES.iter().map(|route| route.methods.len()).sum();
+    let routes = ROUTES.iter().chain([&RECORD]);
+    let methods: usize = routes.map(|route| route.methods.len()).sum();
     assert_eq!(cells, methods * (principals.len() + Permission::ALL.len()));
 }
 

@@ -54,7 +54,7 @@ impl Gate {
         else {
             match target.route.permission {
                 Some(Permission::Read) => note(AccessKind::Read, ""),
-                // Nobody may write without a name.
+                // Nobody may copy or write without a name.
                 Some(_) => {
                     note(AccessKind::Refused, "");
                     return Err(HttpProblem::forbidden());
@@ -77,7 +77,7 @@ impl Gate {
         let mut problem = match &counted {
             Counted::Exceeded { wait, .. } => HttpProblem::too_many(*wait),
             _ if is_allowed => {
-                if permission == Permission::Read {
+                if matches!(permission, Permission::Read | Permission::Copy) {
                     note(AccessKind::Read, &principal.name);
                 }
                 return Ok(Permit { target, principal: Some(principal), counted });

@@ -14,6 +14,9 @@ use crate::error::{Error, ErrorKind};
 pub enum Permission {
     /// To read states, their history, and lists.
     Read,
+    /// To copy the stored records of snapshots. They have more than a state shows: also what its
+    /// [viewer](crate::engine::EngineBuilder::viewer) hides, who took the snapshot, and where.
+    Copy,
     /// To see how a state was loaded, in the header `Server-Timing`.
     Diagnose,
     /// To take snapshots, and to rebuild them from the events.
@@ -25,12 +28,13 @@ pub enum Permission {
 
 impl Permission {
     /// All permissions.
-    pub const ALL: &[Self] = &[Self::Read, Self::Diagnose, Self::Take, Self::Prune];
+    pub const ALL: &[Self] = &[Self::Read, Self::Copy, Self::Diagnose, Self::Take, Self::Prune];
 
     /// Returns the name in files and tokens, such as `read`. It never changes.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
+            Self::Copy => "copy",
             Self::Diagnose => "diagnose",
             Self::Take => "take",
             Self::Prune => "prune",

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::schemas;
 use super::writes;
 use crate::service::http::download::ArchiveFormat;
-use crate::service::http::media::Media;
+use crate::service::http::media::{self, Media};
 use crate::service::http::route::Resource;
 
 /// The answers of a resource that are no problems.
@@ -36,6 +36,10 @@ pub(super) fn of(resource: Resource) -> Map<String, Value> {
     if resource.has_conditions() {
         put_header("ETag", "The entity tag: a hash of the body.");
     }
+    if resource == Resource::Snapshot {
+        put_header("Accept-Ranges", "`bytes`. Only of a record.");
+        put_header("Repr-Digest", "The SHA-256 of the record (RFC 9530). Only of a record.");
+    }
     let is_state = matches!(resource, Resource::Entity | Resource::Version | Resource::Immutable);
     if is_state {
         put_header("Link", "The state now, the time map, and the versions next to this one.");
@@ -62,6 +66,18 @@ pub(super) fn of(resource: Resource) -> Map<String, Value> {
             "headers": { "Location": schemas::header("The path of the version.") },
         });
         put(StatusCode::FOUND, response);
+    }
+    if resource == Resource::Snapshot {
+        let response = json!({
+            "description": "With `Range`: a part of the record.",
+            "headers": {
+                "Content-Range": schemas::header("Which bytes these are, of how many."),
+                "ETag": schemas::header("The entity tag of the whole record."),
+                "Repr-Digest": schemas::header("The SHA-256 of the whole record (RFC 9530)."),
+            },
+            "content": { media::RECORD: {} },
+        });
+        put(StatusCode::PARTIAL_CONTENT, response);
     }
     if resource.has_conditions() {
         put(
@@ -135,9 +151,16 @@ fn content(resource: Resource) -> (&'static str, Value) {
             ("The patch.", of("application/json-patch+json", schemas::reference("Patch")))
         }
         Resource::Snapshots => ("A page of the list.", list("Snapshot")),
-        Resource::Snapshot => ("The snapshot.", document("SnapshotDocument")),
+        Resource::Snapshot => {
+            let mut content = document("SnapshotDocument");
+            if let Some(content) = content.as_object_mut() {
+                content.insert(media::RECORD.to_owned(), json!({}));
+            }
+            ("The snapshot, without its state, or its record.", content)
+        }
         Resource::Job => ("The job.", document("JobDocument")),
-        Resource::Write(_) => ("", json!({})),
+        // What writes answer is described elsewhere, and records with the snapshot.
+        Resource::Record | Resource::Write(_) => ("", json!({})),
         Resource::Download => {
             let [ndjson, zip] =
                 [ArchiveFormat::Ndjson, ArchiveFormat::Zip].map(ArchiveFormat::media_type);
@@ -152,6 +175,9 @@ pub(super) fn problem(status: StatusCode) -> Value {
     let more = match status {
         StatusCode::UNAUTHORIZED => Some(("WWW-Authenticate", "How to send credentials.")),
         StatusCode::METHOD_NOT_ALLOWED => Some(("Allow", "The methods of the resource.")),
+        StatusCode::RANGE_NOT_SATISFIABLE => {
+            Some(("Content-Range", "How many bytes the body has: `bytes */99`."))
+        }
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
             Some(("Retry-After", "In how many seconds to send the next request."))
         }

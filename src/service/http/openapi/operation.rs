@@ -65,6 +65,10 @@ fn problems(route: &Route, is_open: bool) -> Vec<StatusCode> {
         // A service that is open to everybody refuses all writes.
         statuses.push(StatusCode::FORBIDDEN);
     }
+    if route.resource == Resource::Snapshot {
+        // A service that is open to everybody sends no records.
+        statuses.extend([StatusCode::FORBIDDEN, StatusCode::RANGE_NOT_SATISFIABLE]);
+    }
     if route.path.contains("{job}") {
         statuses.push(StatusCode::NOT_FOUND);
     }
@@ -131,6 +135,12 @@ fn header_parameters(resource: Resource) -> Vec<Value> {
         headers.push(schemas::header_parameter("If-None-Match", about, &schemas::text()));
         let about = "Answer 412 unless the entity tag is one of these.";
         headers.push(schemas::header_parameter("If-Match", about, &schemas::text()));
+    }
+    if resource == Resource::Snapshot {
+        let about = "Send this part of the record, such as `bytes=0-99`. One range only.";
+        headers.push(schemas::header_parameter("Range", about, &schemas::text()));
+        let about = "Use `Range` only if this is the entity tag. Otherwise send all.";
+        headers.push(schemas::header_parameter("If-Range", about, &schemas::text()));
     }
     if let Resource::Write(action) = resource {
         headers.extend(writes::headers(action));

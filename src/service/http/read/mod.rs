@@ -6,6 +6,7 @@ mod download;
 mod entities;
 mod entity;
 mod job;
+mod record;
 mod snapshot;
 mod snapshots;
 mod time_map;
@@ -71,6 +72,7 @@ pub(super) async fn answer(
         Resource::Snapshots => Box::pin(reading.snapshots()).await,
         Resource::Download => Box::pin(reading.download()).await,
         Resource::Snapshot => Box::pin(reading.snapshot()).await,
+        Resource::Record => Box::pin(reading.record()).await,
         Resource::Job => reading.job(),
         Resource::Write(_) => Err(HttpProblem::not_found("the resource is written, not read")),
         Resource::OpenApi => reading.description(),
@@ -103,7 +105,7 @@ impl Admitted<'_> {
     fn other(
         &self,
         media_type: &'static str,
-        body: Vec<u8>,
+        body: impl Into<Bytes>,
     ) -> Result<Response<DeliveryBody>, HttpProblem> {
         let mut response = self.conditional(media_type, body.into())?;
         let policy = self.served.policy(&self.permit.target().tenant);
