@@ -1,5 +1,5 @@
-//! No stored bytes, in whatever place, may bring a process down: not a record, not a header, not a
-//! payload, not the files of a store. The defect: a length is believed, a checksum taken for
+//! No bytes, in whatever place, may bring a process down: not a record, not a header, not a payload,
+//! not the files of a store, not a file of keys, not a request. The defect: a length is believed, a checksum taken for
 //! proof of good intent, an index is off by one at the end of a torn file, and the process panics,
 //! hangs or asks for all memory there is, again after each restart.
 //!
@@ -9,8 +9,10 @@
 
 #![cfg(all(
     feature = "bincode",
+    feature = "cache",
     feature = "conformance",
     feature = "file",
+    feature = "http",
     feature = "json",
     feature = "lz4",
     feature = "memory",
@@ -43,7 +45,8 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::TestCaseError;
 
-use bodies::{FILE_STORE, HEADER, PAYLOAD, RECORD, Target, packed, payload};
+use bodies::shop::KNOWN;
+use bodies::{FILE_STORE, HEADER, KEY_FILE, PAYLOAD, RECORD, REQUEST, Target, packed, payload};
 use mutation::{FileMutation, LENGTHS, file_mutation, mutation};
 
 /// How long one target may take before it is taken to hang. Nothing waits for it.
@@ -118,6 +121,103 @@ fn changed(corpus: Vec<Vec<u8>>) -> impl Strategy<Value = Input> {
         }
         Input(input)
     })
+}
+
+/// The same without flags.
+fn changed_text(corpus: Vec<Vec<u8>>) -> impl Strategy<Value = Input> {
+    let changes = prop::collection::vec(mutation(), 0..4);
+    (any::<Index>(), changes).prop_map(move |(which, changes)| {
+        let mut input = corpus[which.index(corpus.len())].clone();
+        for change in &changes {
+            change.apply(&mut input, &corpus);
+        }
+        Input(input)
+    })
+}
+
+/// Requests of every method to every route, with values that are of the right form or of any.
+fn requests() -> impl Strategy<Value = Input> {
+    prop::collection::vec(request(), 1..=4).prop_map(|requests| {
+        let requests = requests.join(&[bodies::request::END][..]);
+        Input([&[1][..], &requests].concat())
+    })
+}
+
+fn request() -> impl Strategy<Value = Vec<u8>> {
+    let methods = ["GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "FROG"].map(str::to_owned);
+    let method = prop_oneof![
+        4 => Just("GET".to_owned()),
+        2 => Just("POST".to_owned()),
+        2 => proptest::sample::select(methods.to_vec()),
+    ];
+    let texts = |all: &[&'static str]| proptest::sample::select(all.to_vec());
+    let known = KNOWN.iter().map(|known| known.path).collect::<Vec<_>>();
+    let aggregate = (texts(&known), texts(&corpus::AGGREGATE));
+    let aggregate = aggregate.prop_map(|(path, rest)| format!("{path}{rest}"));
+    let project = (texts(&["", "north", "south", "%6eorth", "~bm9ydGg"]), texts(&corpus::PROJECT));
+    let project = project.prop_map(|(tenant, rest)| corpus::project(tenant) + rest);
+    let value = prop_oneof![
+        texts(&[
+            "0",
+            "1",
+            "3",
+            "7",
+            "18446744073709551615",
+            "18446744073709551616",
+            "-1",
+            "+2",
+            "~"
+        ]),
+        texts(&["2023-11-14T22:13:22.999999Z", "9999-12-31T23:59:60Z", "-009999-01-01T00:00:00Z"]),
+        texts(&["shelf", "memo", "ndjson", "zip", "%00", "%ff", "a%2Fb", "1e3", "AAAA", "0x10"]),
+    ];
+    let name = texts(&["version", "at", "page[size]", "page[after]", "filter[kind]", "from", "to"]);
+    let query = prop::collection::vec((name, value), 0..3).prop_map(|query| {
+        query.iter().map(|(name, value)| format!("&{name}={value}")).collect::<String>()
+    });
+    let target = prop_oneof![
+        6 => aggregate,
+        3 => project,
+        1 => texts(&corpus::OPEN).prop_map(str::to_owned),
+    ];
+    let noise = prop::collection::vec(prop_oneof![0x20_u8..0x7f, 0x80_u8..=0xff], 0..40);
+    let name = texts(&[
+        "accept",
+        "accept-encoding",
+        "accept-datetime",
+        "range",
+        "if-range",
+        "if-none-match",
+        "if-modified-since",
+        "authorization",
+        "idempotency-key",
+        "prefer",
+        "content-type",
+    ]);
+    let header = prop_oneof![
+        2 => texts(&corpus::HEADERS).prop_map(|header| header.as_bytes().to_vec()),
+        1 => (name, noise).prop_map(|(name, value)| [name.as_bytes(), b": ", &value].concat()),
+    ];
+    let headers = prop::collection::vec(header, 0..4);
+    let credentials = proptest::sample::select(corpus::credentials());
+    let body = prop_oneof![
+        3 => texts(&corpus::BODIES).prop_map(|body| body.as_bytes().to_vec()),
+        1 => prop::collection::vec(any::<u8>(), 0..40),
+        1 => (1..40_000_usize).prop_map(|depth| b"{\"a\":[".repeat(depth / 6)),
+    ];
+    (method, target, query, credentials, headers, body).prop_map(
+        |(method, target, query, credentials, headers, body)| {
+            let query = if target.contains('?') || query.is_empty() {
+                query
+            } else {
+                query.replacen('&', "?", 1)
+            };
+            let begin = format!("{method} {target}{query}\n{credentials}");
+            let headers: Vec<_> =
+                headers.iter().map(|header| [header, &b"\n"[..]].concat()).collect();
+            [begin.as_bytes(), &headers.concat(), b"\n", &body].concat()
+        },
+    )
 }
 
 /// Whole and changed payloads under any claims, and pieces that are repeated until they are deep.
@@ -196,6 +296,8 @@ fn the_golden_files_pass_every_target() {
         (RECORD, corpus::records()),
         (PAYLOAD, corpus::payloads()),
         (FILE_STORE, corpus::packed_stores()),
+        (REQUEST, corpus::requests()),
+        (KEY_FILE, corpus::key_files()),
     ] {
         for input in inputs {
             target.run(&input);
@@ -221,6 +323,21 @@ fn any_payload_under_right_checksums_is_a_state_or_a_reject() {
 #[test]
 fn any_files_are_a_store_that_opens_or_is_refused_and_a_repaired_one_is_whole() {
     holds(FILE_STORE, 4, 500, || prop_oneof![1 => noise(), 9 => changed_stores()]);
+}
+
+#[test]
+fn any_request_has_an_answer_that_tells_nobody_what_is_not_for_them() {
+    holds(
+        REQUEST,
+        5,
+        1_500,
+        || prop_oneof![1 => noise(), 4 => changed(corpus::requests()), 5 => requests()],
+    );
+}
+
+#[test]
+fn any_file_of_keys_admits_whom_it_names_or_nobody() {
+    holds(KEY_FILE, 6, 300, || prop_oneof![1 => noise(), 9 => changed_text(corpus::key_files())]);
 }
 
 /// Directories that broke something once, made from the golden store: none by chance.
@@ -314,6 +431,8 @@ fn the_corpus_of_cargo_fuzz_is_written_on_demand() {
         (RECORD, corpus::records()),
         (PAYLOAD, corpus::payloads()),
         (FILE_STORE, corpus::packed_stores()),
+        (REQUEST, corpus::requests()),
+        (KEY_FILE, corpus::key_files()),
     ];
     let scratch = tempfile::tempdir().unwrap();
     let root = std::env::var_os("SNAPFOLD_FUZZ_CORPUS").map(PathBuf::from);

@@ -1,9 +1,7 @@
 //! Recovery of a file store whose files are any bytes: looking at it, opening it and repairing it
 //! end, with an answer. What opens can be used; what was repaired opens, and all of it verifies.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
 
 use snapfold::codec::CodecId;
 use snapfold::file::FileStore;
@@ -14,7 +12,7 @@ use snapfold::store::{
 use snapfold::{AggregateKey, Error, ErrorKind, SnapshotStore, Timestamp};
 
 use super::packed;
-use super::sign::Files;
+use super::scratch::Scratch;
 
 /// The input is a directory as [`packed`] has it.
 pub fn run(input: &[u8]) {
@@ -163,31 +161,4 @@ fn is_of_use(store: FileStore, dir: &Path, sound: bool) {
 fn now<T>(future: impl Future<Output = T>) -> T {
     // Without a runtime the store reads here and does not wait.
     super::ready(future)
-}
-
-/// A directory of its own, in memory where there is one; removed when dropped.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let memory = Path::new("/dev/shm");
-        let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self(parent.join(format!("snapfold-fuzz-{}-{number}", std::process::id())))
-    }
-
-    fn write(&self, files: &Files) {
-        let _ = fs::remove_dir_all(&self.0);
-        fs::create_dir(&self.0).unwrap();
-        for (name, content) in files {
-            fs::write(self.0.join(name), content).unwrap();
-        }
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }

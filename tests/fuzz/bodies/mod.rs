@@ -7,11 +7,15 @@
 
 pub mod file_store;
 pub mod header;
+pub mod key_file;
 pub mod packed;
 pub mod payload;
 pub mod record;
 #[path = "../../record_bytes/mod.rs"]
 mod record_bytes;
+pub mod request;
+mod scratch;
+pub mod shop;
 pub mod sign;
 mod states;
 
@@ -39,6 +43,9 @@ pub const RECORD: Target = Target { name: "record", body: record::run, limit: 8 
 pub const FILE_STORE: Target =
     Target { name: "file_store", body: file_store::run, limit: 32 << 20 };
 pub const PAYLOAD: Target = Target { name: "payload", body: payload::run, limit: payload::LIMIT };
+// Two deliveries, and a compressor for each thread.
+pub const REQUEST: Target = Target { name: "request", body: request::run, limit: 32 << 20 };
+pub const KEY_FILE: Target = Target { name: "key_file", body: key_file::run, limit: 32 << 20 };
 
 impl Target {
     /// Runs the body; panics if it does, or if it takes more memory than it may.

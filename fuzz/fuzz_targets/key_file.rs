@@ -1,0 +1,9 @@
+//! See `tests/fuzz/bodies/key_file.rs`.
+
+#![no_main]
+
+#[allow(dead_code, unreachable_pub, reason = "each target uses a part")]
+#[path = "../../tests/fuzz/bodies/mod.rs"]
+mod bodies;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| bodies::KEY_FILE.run(input));
