@@ -20,6 +20,12 @@ Usage: cargo run --features http --example delivery -- [REPOSITORY] [REVISION]..
   --open          let everybody read. Without it, two keys are printed: one that
                   reads, and one that also sees how a state was loaded
   --public S      let shared caches serve a state for S seconds. Implies --open
+  --stale-while-revalidate S
+                  with --public, let them serve it for S more seconds while they ask
+                  again
+  --stale-if-error S
+                  with --public, let them serve it for S more seconds while this
+                  server does not answer
   --keys FILE     keep the keys in a file. They are made and printed if it has none
   --tokens FILE   also accept JSON Web Tokens (HS256) that are signed with the
                   secret in this file
@@ -53,6 +59,7 @@ impl Options {
             origin: None,
             log: Level::INFO,
         };
+        let (mut while_asking, mut if_error) = (Duration::ZERO, Duration::ZERO);
         let mut named = Vec::new();
         let mut parser = lexopt::Parser::from_env();
         while let Some(arg) = parser.next()? {
@@ -61,9 +68,11 @@ impl Options {
                 Long("port") => options.port = parser.value()?.parse()?,
                 Long("open") => options.is_open = true,
                 Long("public") => {
-                    let seconds = Duration::from_secs(parser.value()?.parse()?);
-                    (options.is_open, options.policy) = (true, CachePolicy::public(seconds));
+                    let policy = CachePolicy::public(seconds(&mut parser)?);
+                    (options.is_open, options.policy) = (true, policy);
                 }
+                Long("stale-while-revalidate") => while_asking = seconds(&mut parser)?,
+                Long("stale-if-error") => if_error = seconds(&mut parser)?,
                 Long("keys") => options.keys = Some(parser.value()?.into()),
                 Long("tokens") => options.tokens = Some(parser.value()?.into()),
                 Long("cors") => options.origin = Some(parser.value()?.parse()?),
@@ -78,9 +87,15 @@ impl Options {
         if options.is_open && (options.keys.is_some() || options.tokens.is_some()) {
             return Err("with --open or --public, nobody is asked for a key or a token".into());
         }
+        options.policy =
+            options.policy.stale_while_revalidate(while_asking).stale_if_error(if_error);
         let mut named = named.into_iter();
         options.directory = named.next().unwrap_or(options.directory);
         options.revisions = named.collect();
         Ok(Some(options))
     }
+}
+
+fn seconds(parser: &mut lexopt::Parser) -> Result<Duration, lexopt::Error> {
+    Ok(Duration::from_secs(parser.value()?.parse()?))
 }

@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -11,6 +12,12 @@ from servers import PROJECT, counted, free_port, listening
 
 GETS = 1_000
 CLIENTS = 20
+# For how many seconds a state is fresh, and for how many more a directive lets a cache serve it.
+FRESH, STALE = 1, 6
+# For how many Varnish does where it finds no directive (its parameter default_grace).
+GRACE = 10
+# How long a cache may take to notice that the origin is back, or that a state is too old.
+PATIENCE = 30
 
 # With `plain`, nginx passes targets on as they are; with `rewritten`, as it has decoded them.
 NGINX = """
@@ -45,6 +52,18 @@ http {{
 VARNISH = """
 vcl 4.1;
 backend default {{ .host = "127.0.0.1"; .port = "{origin}"; }}
+{more}
+"""
+
+# What Varnish does not do with `stale-if-error` itself.
+STALE_IF_ERROR = """
+import std;
+sub vcl_backend_response {
+  if (beresp.http.Cache-Control ~ "stale-if-error=[0-9]+") {
+    set beresp.grace = std.duration(
+      regsub(beresp.http.Cache-Control, "^.*stale-if-error=([0-9]+).*$", "\\1s"), 0s);
+  }
+}
 """
 
 
@@ -61,13 +80,17 @@ def nginx(world, origin_port):
 
 
 @contextmanager
-def varnish(world, origin_port):
+def varnish(world, origin_port, more=""):
     directory, port = world.new_directory(), free_port()
-    (directory / "default.vcl").write_text(VARNISH.format(origin=origin_port))
+    (directory / "default.vcl").write_text(VARNISH.format(origin=origin_port, more=more))
     command = ["varnishd", "-F", "-n", directory / "work", "-f", directory / "default.vcl"]
     command += ["-a", f"127.0.0.1:{port}", "-s", "malloc,64m", "-j", "none"]
     with open(directory / "log", "w") as log, listening(command, port, stdout=log, stderr=log) as cache:
         yield cache
+
+
+def configured_varnish(world, origin_port):
+    return varnish(world, origin_port, STALE_IF_ERROR)
 
 
 CACHES = [nginx, varnish]
@@ -152,3 +175,45 @@ def check_caches_keep_nothing_that_is_private(world):
                     assert cache.ask(target).status == 401
                     assert cache.ask(f"{PROJECT}/entities").status == 401
                     assert len(seen) == 3 * number, f"{kind.__name__}: {seen}"
+
+
+def check_a_stale_state_is_served_without_the_origin_and_not_for_too_long(world):
+    # nginx reads both directives. Varnish takes `stale-while-revalidate` as its grace, and also serves
+    # what is in grace if the origin does not answer.
+    for kind, directive, window in [
+        (nginx, "stale-if-error", STALE),
+        (varnish, "stale-while-revalidate", STALE),
+        (varnish, "stale-if-error", GRACE),
+        (configured_varnish, "stale-if-error", STALE),
+    ]:
+        port, entity = free_port(), world.entity(HEAD)
+        name = f"{kind.__name__}, {directive}"
+        options = ["--port", str(port), "--public", str(FRESH), f"--{directive}", str(STALE)]
+        with kind(world, port) as cache:
+            with world.start(*options):
+                first = cache.ask(entity)
+                stored = time.monotonic()
+                assert f"{directive}={STALE}" in first["cache-control"], f"{name}: {first}"
+            world.repository.commit({"new/stale": name})
+            served, ended = [], None
+            while ended is None:
+                asked = time.monotonic()
+                answer = cache.ask(entity)
+                if answer.status == 200:
+                    assert answer.body == first.body, f"{name}: {answer}"
+                    served.append(asked - stored)
+                else:
+                    assert answer.status in (502, 503, 504), f"{name}: {answer}"
+                    ended = time.monotonic() - stored
+                assert asked - stored < PATIENCE, f"{name}: it is served for ever"
+                time.sleep(0.1)
+            # Caches count whole seconds.
+            assert FRESH + 1 < max(served) < FRESH + window + 2, f"{name}: {max(served)}"
+            assert ended > FRESH + window - 2, f"{name}: {ended}"
+            with world.start(*options):
+                commits, _ = world.repository.versions(HEAD)
+                version = f"{entity}/versions/{len(commits)}/"
+                until = time.monotonic() + PATIENCE
+                while not cache.ask(entity)["content-location"].startswith(version):
+                    assert time.monotonic() < until, f"{name}: the commit is not seen"
+                    time.sleep(0.1)

@@ -84,7 +84,7 @@ class Origin:
 
 @contextmanager
 def example(program, repository, revisions, *options):
-    """The example `delivery` on a free port."""
+    """The example `delivery`, on a free port unless the options name one."""
     command = [program, repository, *revisions, "--port", "0", *options]
     with child(command, stdout=subprocess.PIPE, text=True) as process:
         # It prints keys, if there are any, and then its URL.
