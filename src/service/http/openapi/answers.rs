@@ -45,6 +45,10 @@ pub(super) fn of(resource: Resource) -> Map<String, Value> {
         put_header("Link", "The state now, the time map, and the versions next to this one.");
         put_header("Repr-Digest", "The SHA-256 of the body with its coding (RFC 9530).");
         put_header("Memento-Datetime", "When the last event was recorded. Not of the state now.");
+        put_header(
+            "Snapfold-Source",
+            "`snapshots` if the state was captured and may be behind the events. Otherwise missing.",
+        );
         if resource != Resource::Immutable {
             put_header(
                 "Content-Location",
