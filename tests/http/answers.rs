@@ -14,6 +14,8 @@ use snapfold::service::http::Delivery;
 use snapfold::{Aggregate, AggregateKey, MemoryEvents, MemoryStore, SnapshotEngine, Timestamp};
 use tower_service::Service as _;
 
+use crate::support::{Shop, get_with, stock};
+
 #[derive(Clone, Serialize, Deserialize)]
 struct Log(Vec<String>);
 
@@ -144,4 +146,17 @@ async fn a_date_before_1970_leads_to_the_first_state() {
     let (found, _) = ask(&delivery, Method::GET, ENTITY, headers).await;
     assert_eq!(found.status(), 302);
     assert_eq!(found.headers()["location"], format!("{ENTITY}/versions/1"));
+}
+
+#[tokio::test]
+async fn a_date_that_is_none_is_refused_also_where_it_is_not_needed() {
+    let shop = Shop::new();
+    shop.grow(&stock("alice"), 3);
+    let delivery = shop.open();
+    let path = "/projects/~/entities/stock/alice";
+    let date = [("accept-datetime", "]1!d=sxzOk")];
+    for query in ["", "?version=1", "?at=2023-11-15T00:00:00Z"] {
+        let answer = get_with(&delivery, &format!("{path}{query}"), &date).await;
+        assert_eq!(answer.status, 400, "{query}");
+    }
 }

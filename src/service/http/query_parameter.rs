@@ -13,6 +13,8 @@ pub(super) struct QueryParameter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ParameterForm {
     Version,
+    /// A version, or any number beyond all versions.
+    Bound,
     /// A time of RFC 3339.
     Time,
     Text,
@@ -73,7 +75,7 @@ impl QueryParameter {
     pub(super) const BEFORE: Self = Self {
         name: "before",
         about: "The version below which snapshots are deleted. It is not deleted itself.",
-        form: ParameterForm::Version,
+        form: ParameterForm::Bound,
         is_required: true,
     };
 

@@ -109,6 +109,7 @@ fn path_parameter(name: &str) -> Value {
 fn query_parameter(parameter: &QueryParameter) -> Value {
     let schema = match parameter.form {
         ParameterForm::Version => version(),
+        ParameterForm::Bound => json!({ "type": "integer", "minimum": 0, "maximum": u64::MAX }),
         ParameterForm::Time => json!({ "type": "string", "format": "date-time" }),
         ParameterForm::OneOf(texts) => json!({ "type": "string", "enum": texts }),
         ParameterForm::Text => json!({ "type": "string" }),

@@ -27,6 +27,8 @@ impl Admitted<'_> {
         let (key, admin) = self.aggregate()?;
         let version = self.query.parsed("version", "a number")?;
         let at = self.query.parsed("at", "a time such as 2026-11-21T09:30:00Z")?;
+        // A wrong date is refused also where it is not needed.
+        let date = self.request.headers.get(ACCEPT_DATETIME).map(gate_second).transpose()?;
         match (version, at) {
             (Some(_), Some(_)) => Err(HttpProblem::parameter("at", "use either at or version")),
             (Some(version), None) => {
@@ -34,8 +36,8 @@ impl Admitted<'_> {
                 self.render(state, Freshness::Version)
             }
             (None, Some(time)) => Box::pin(self.at_time(key, &**admin, time)).await,
-            (None, None) => match self.request.headers.get(ACCEPT_DATETIME) {
-                Some(date) => Box::pin(self.time_gate(key, &**admin, date)).await,
+            (None, None) => match date {
+                Some(second) => Box::pin(self.time_gate(key, &**admin, second)).await,
                 None => self.now(key, &**admin).await,
             },
         }
@@ -105,10 +107,8 @@ impl Admitted<'_> {
         &self,
         key: &AggregateKey,
         admin: &dyn SnapshotAdmin,
-        date: &HeaderValue,
+        second: i64,
     ) -> Result<Response<DeliveryBody>, HttpProblem> {
-        let invalid = || HttpProblem::bad_request("Accept-Datetime is no date of RFC 1123");
-        let second = date.to_str().ok().and_then(date_second).ok_or_else(invalid)?;
         // A date names a whole second, so the last state of that second is meant: the date of a
         // state leads back to it or to a later one with the same date.
         let end = Timestamp::from_seconds(second)
@@ -187,6 +187,12 @@ impl Admitted<'_> {
         }
         response
     }
+}
+
+/// The second that `Accept-Datetime` names.
+fn gate_second(date: &HeaderValue) -> Result<i64, HttpProblem> {
+    let invalid = || HttpProblem::bad_request("Accept-Datetime is no date of RFC 1123");
+    date.to_str().ok().and_then(date_second).ok_or_else(invalid)
 }
 
 /// The second of an HTTP date, also of one before 1970.
