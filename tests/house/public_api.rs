@@ -201,8 +201,8 @@ fn the_command_line_is_exported_and_crosses_threads() {
 fn the_delivery_is_exported_and_crosses_threads() {
     use snapfold::service::http::{
         AnyOf, ApiKey, ApiKeyFile, ApiKeyStore, ApiKeys, Authenticator, CachePolicy, Delivery,
-        DeliveryBody, DeliveryBuilder, ExportReport, Permission, Principal, RequestQuota, Scope,
-        StaticExport,
+        DeliveryBody, DeliveryBuilder, DeliveryMode, DeliveryModes, ExportReport, Permission,
+        Principal, RequestQuota, Scope, StaticExport,
     };
     crosses_threads::<(Delivery, DeliveryBody, DeliveryBuilder, ApiKeys, ApiKeyFile, AnyOf)>();
     prints::<(Delivery, DeliveryBody, DeliveryBuilder, ApiKeys, ApiKeyFile, AnyOf)>();

@@ -7,7 +7,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use snapfold::ErrorKind;
 use snapfold::manager::AdminContext;
-use snapfold::service::http::StaticExport;
+use snapfold::service::http::{ApiKeys, CachePolicy, DeliveryMode, DeliveryModes, StaticExport};
 
 use crate::support::{Shop, get, stock};
 
@@ -144,4 +144,67 @@ async fn a_folder_of_somebody_else_is_not_touched() {
     std::fs::write(&path, index.to_string()).unwrap();
     assert_eq!(export.run().await.unwrap().removed, 0);
     assert!(outside.exists());
+}
+
+#[tokio::test]
+async fn modes_choose_the_projects_and_withdraw_those_that_became_guarded() {
+    let (shop, folder) = (shop().await, tempfile::tempdir().unwrap());
+    let export = |modes| StaticExport::new(shop.kinds.clone(), folder.path()).modes(modes);
+    let north = DeliveryModes::new().public_files("north");
+    assert_eq!(north.of("south"), DeliveryMode::GuardedRoutes);
+    let both = north.clone().public_files("south");
+    assert_eq!(export(both).run().await.unwrap().files, 18);
+    // Neither the files of others nor what only looks like an index.
+    for (name, content) in [("south/stock/mine.json", "{}"), ("south/other/index.json", "[]")] {
+        std::fs::create_dir_all(folder.path().join(name).parent().unwrap()).unwrap();
+        std::fs::write(folder.path().join(name), content).unwrap();
+    }
+    let stays = |name: &str| name.starts_with("north/") || name.ends_with("index.json");
+    let mut expected = tree(folder.path());
+    expected.retain(|name, _| stays(name) || name == "south/stock/mine.json");
+
+    // A guarded project is refused before anything is changed.
+    let before = tree(folder.path());
+    let error = export(north.clone()).project("south").run().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    assert_eq!(tree(folder.path()), before);
+
+    let report = export(north.clone()).run().await.unwrap();
+    assert_eq!((report.files, report.written, report.removed), (9, 0, 9));
+    let mut after = tree(folder.path());
+    let index = after.insert("south/stock/index.json".to_owned(), Vec::new()).unwrap();
+    expected.insert("south/stock/index.json".to_owned(), Vec::new());
+    assert_eq!(after, expected);
+    let index: Value = serde_json::from_slice(&index).unwrap();
+    assert_eq!(index["files"], serde_json::json!({}));
+    assert_eq!(export(north.clone()).run().await.unwrap().removed, 0);
+    // Public again.
+    let both = export(north.public_files("south")).run().await.unwrap();
+    assert_eq!((both.files, both.written), (18, 9));
+
+    // Without a named project nothing is public.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let none = StaticExport::new(shop.kinds.clone(), elsewhere.path()).modes(DeliveryModes::new());
+    assert_eq!(none.run().await.unwrap().files, 0);
+    assert!(tree(elsewhere.path()).is_empty());
+}
+
+#[tokio::test]
+async fn a_delivery_that_would_tell_everybody_what_is_guarded_is_not_built() {
+    let shop = Shop::new();
+    let public = || CachePolicy::public(std::time::Duration::from_secs(30));
+    let modes = || DeliveryModes::new().public_files("north");
+    let guarded = || shop.builder().authenticator(ApiKeys::new()).modes(modes());
+    for refused in [
+        shop.builder().open_to_everybody().modes(modes()),
+        guarded().cache_policy(public()),
+        guarded().tenant_cache_policy("south", public()),
+    ] {
+        let error = refused.build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    }
+    let delivery = guarded().tenant_cache_policy("north", public()).build().unwrap();
+    // The routes of public files are guarded as well: they have earlier states.
+    let answer = get(&delivery, "/projects/north/entities/stock/alice").await;
+    assert_eq!(answer.status, 401);
 }

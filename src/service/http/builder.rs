@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use super::cache_policy::CachePolicy;
 use super::cursor::CursorSeal;
 use super::delivery::Delivery;
+use super::delivery_modes::DeliveryModes;
 use super::guard::{AccessSums, Authenticator, Gate, Limiter, RequestQuota};
 use super::random::random;
 use super::rendered_states::RenderedStates;
@@ -33,6 +34,7 @@ pub struct DeliveryBuilder {
     clock: Arc<dyn Clock>,
     policy: CachePolicy,
     policies: BTreeMap<String, CachePolicy>,
+    modes: Option<DeliveryModes>,
     cache_bytes: u64,
     cursor_secret: Option<[u8; 32]>,
     downloads: usize,
@@ -60,6 +62,7 @@ impl DeliveryBuilder {
             clock: Arc::new(SystemClock::new()),
             policy: CachePolicy::private(),
             policies: BTreeMap::new(),
+            modes: None,
             cache_bytes: 64 << 20,
             cursor_secret: None,
             downloads: 4,
@@ -129,6 +132,18 @@ impl DeliveryBuilder {
         self
     }
 
+    /// Says which projects are guarded, so that [`build`](Self::build) refuses what would tell everybody
+    /// their states: [`open_to_everybody`](Self::open_to_everybody), and a public cache policy of all
+    /// tenants or of a guarded one. Give the same modes to the
+    /// [export](super::StaticExport::modes). No modes by default.
+    ///
+    /// The routes need credentials for all projects, also for those of public files: they also show
+    /// earlier states, which the files do not.
+    pub fn modes(mut self, modes: DeliveryModes) -> Self {
+        self.modes = Some(modes);
+        self
+    }
+
     /// Sets how much memory rendered states may take, in bytes. 64 MiB by default. A rendered state
     /// also keeps the state itself in memory. One that takes more than an eighth of this is rendered
     /// for each request.
@@ -190,10 +205,18 @@ impl DeliveryBuilder {
     /// # Errors
     /// [`ErrorKind::InvalidInput`] unless exactly one of [`authenticator`](Self::authenticator) and
     /// [`open_to_everybody`](Self::open_to_everybody) was called, or if the prefix is neither empty
-    /// nor a path without a slash at its end; [`ErrorKind::Unsupported`] if the operating system has
+    /// nor a path without a slash at its end, or if the [modes](Self::modes) do not allow the other
+    /// settings; [`ErrorKind::Unsupported`] if the operating system has
     /// no random bits for a secret.
     pub fn build(self) -> Result<Delivery, Error> {
         let invalid = |message: &str| Error::new(ErrorKind::InvalidInput, NAME, message);
+        let contradiction = self
+            .modes
+            .as_ref()
+            .and_then(|modes| modes.contradiction(self.is_open, &self.policy, &self.policies));
+        if let Some(message) = contradiction {
+            return Err(invalid(&message));
+        }
         let writes = Writes::new(self.jobs, &self.clock);
         let access = self.ledger.map(|ledger| {
             Arc::new(AccessSums::new(ledger, Arc::clone(&self.clock), self.audits_reads))

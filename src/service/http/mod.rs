@@ -13,6 +13,8 @@ mod canonical;
 mod condition;
 mod cursor;
 mod delivery;
+mod delivery_mode;
+mod delivery_modes;
 mod download;
 mod files;
 mod guard;
@@ -46,6 +48,8 @@ pub use body::DeliveryBody;
 pub use builder::DeliveryBuilder;
 pub use cache_policy::CachePolicy;
 pub use delivery::Delivery;
+pub use delivery_mode::DeliveryMode;
+pub use delivery_modes::DeliveryModes;
 pub use files::{ExportReport, StaticExport};
 pub use guard::{
     AnyOf, ApiKey, ApiKeyFile, ApiKeyStore, ApiKeys, Authenticator, Permission, Principal,

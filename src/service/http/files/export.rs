@@ -1,7 +1,10 @@
 //! [`StaticExport`].
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
@@ -14,7 +17,8 @@ use crate::hex::hex;
 use crate::key::AggregateKey;
 use crate::manager::{Kinds, Point, SnapshotAdmin};
 use crate::service::http::canonical;
-use crate::service::http::segment::encode;
+use crate::service::http::delivery_modes::DeliveryModes;
+use crate::service::http::segment::{decode, encode};
 use crate::store::Cursor;
 
 const NAME: &str = "export states as files";
@@ -74,17 +78,29 @@ pub struct StaticExport {
     kinds: Kinds,
     path: PathBuf,
     projects: Vec<String>,
+    modes: Option<DeliveryModes>,
 }
 
 impl StaticExport {
     /// Creates an export to this folder, which is created if it is missing.
     pub fn new(kinds: Kinds, folder: impl Into<PathBuf>) -> Self {
-        Self { kinds, path: folder.into(), projects: Vec::new() }
+        Self { kinds, path: folder.into(), projects: Vec::new(), modes: None }
     }
 
     /// Adds a project, which is a tenant. The empty string is the default tenant.
     pub fn project(mut self, tenant: impl Into<String>) -> Self {
         self.projects.push(tenant.into());
+        self
+    }
+
+    /// Exports the projects of public files, and withdraws those that are guarded: a run removes the
+    /// files of each guarded project that an earlier run has written to the folder. Give the same modes
+    /// to the [delivery](super::super::DeliveryBuilder::modes). No modes by default: the export is of
+    /// the projects that are named, and nothing is withdrawn.
+    ///
+    /// Copies that web servers, caches and readers have made are beyond its reach.
+    pub fn modes(mut self, modes: DeliveryModes) -> Self {
+        self.modes = Some(modes);
         self
     }
 
@@ -94,6 +110,8 @@ impl StaticExport {
     /// loaded, and one is in memory at a time. Files are written on the thread of the caller.
     ///
     /// # Errors
+    /// - [`ErrorKind::InvalidInput`] if a [named](Self::project) project is guarded by the
+    ///   [modes](Self::modes). Nothing is changed.
     /// - [`ErrorKind::InvalidInput`] if a folder of a kind has files of others. Nothing in it is
     ///   changed.
     /// - [`ErrorKind::Store`] if a file cannot be written.
@@ -104,12 +122,45 @@ impl StaticExport {
     /// If the future is dropped, some files are new and others old. The next run completes them.
     pub async fn run(&self) -> Result<ExportReport, Error> {
         let mut report = ExportReport::default();
-        for tenant in &self.projects {
+        let chosen = self.chosen()?;
+        // First, so that what must not be public any more is gone even if a load fails.
+        if let Some(modes) = &self.modes {
+            report.removed = self.withdraw(modes).map_err(failed)?;
+        }
+        for tenant in chosen {
             for admin in self.kinds.iter() {
                 self.kind(tenant, &**admin, &mut report).await?;
             }
         }
         Ok(report)
+    }
+
+    /// The projects to export, each once.
+    fn chosen(&self) -> Result<BTreeSet<&str>, Error> {
+        let mut chosen: BTreeSet<_> = self.projects.iter().map(String::as_str).collect();
+        if let Some(modes) = &self.modes {
+            if let Some(guarded) = chosen.iter().find(|tenant| !modes.is_public(tenant)) {
+                let message = format!("the project {guarded:?} is guarded, so it has no files");
+                return Err(Error::new(ErrorKind::InvalidInput, NAME, message));
+            }
+            chosen.extend(modes.public());
+        }
+        Ok(chosen)
+    }
+
+    /// Removes the files of guarded projects, also those of kinds that are not served any more.
+    /// Returns how many.
+    fn withdraw(&self, modes: &DeliveryModes) -> io::Result<u64> {
+        let mut removed = 0;
+        for project in folders(&self.path)? {
+            let name = project.file_name().and_then(OsStr::to_str).and_then(decode);
+            if name.is_some_and(|(tenant, is_its_form)| is_its_form && !modes.is_public(&tenant)) {
+                for kind in folders(&project)? {
+                    removed += Folder::clear(kind)?;
+                }
+            }
+        }
+        Ok(removed)
     }
 
     async fn kind(
@@ -162,6 +213,17 @@ impl StaticExport {
         index.files.insert(name, entry);
         Ok(())
     }
+}
+
+/// The folders in a folder; none if it does not exist.
+fn folders(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    paths.retain(|path| path.is_dir());
+    Ok(paths)
 }
 
 fn failed(source: io::Error) -> Error {

@@ -42,6 +42,11 @@ impl ExportIndex {
         }
     }
 
+    /// The same without files.
+    pub(super) fn emptied(&self) -> Self {
+        Self::new(&self.project, &self.kind)
+    }
+
     /// Reads an index. `None` if the bytes are none of this format.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok().filter(|index: &Self| index.format == FORMAT)

@@ -57,11 +57,21 @@ impl Folder {
         Ok(true)
     }
 
-    /// Writes the index, and removes the files that only the earlier one names. Returns how many.
+    /// Removes the files that an export wrote, and returns how many. The folder and an empty index
+    /// stay. A folder without an index of an export is left alone.
+    pub(super) fn clear(path: PathBuf) -> io::Result<u64> {
+        let bytes = match fs::read(path.join(INDEX)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            bytes => bytes?,
+        };
+        let Some(before) = ExportIndex::parse(&bytes) else { return Ok(0) };
+        let index = before.emptied();
+        Self { path, before: Some(before) }.finish(&index)
+    }
+
+    /// Removes the files that only the earlier index names, and writes the index. Returns how many were
+    /// removed.
     pub(super) fn finish(self, index: &ExportIndex) -> io::Result<u64> {
-        if self.before.as_ref() != Some(index) {
-            self.replace(INDEX, &index.to_bytes())?;
-        }
         let mut removed = 0;
         for name in self.before.iter().flat_map(|before| before.files.keys()) {
             // A name that this code would not have written is left alone, such as one of another
@@ -75,6 +85,10 @@ impl Folder {
                     Err(error) => return Err(error),
                 }
             }
+        }
+        // Last: the next run after an interruption still knows which files to remove.
+        if self.before.as_ref() != Some(index) {
+            self.replace(INDEX, &index.to_bytes())?;
         }
         Ok(removed)
     }

@@ -8,7 +8,8 @@ pub struct ExportReport {
     pub files: u64,
     /// How many of their files were written, because they were missing or had other content.
     pub written: u64,
-    /// The number of files that were removed, because their aggregates have no snapshot any more.
+    /// The number of files that were removed, because their aggregates have no snapshot any more, or
+    /// their project is [guarded](super::StaticExport::modes) by now.
     pub removed: u64,
     /// The total size of the files of states, in bytes.
     pub bytes: u64,
