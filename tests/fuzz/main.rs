@@ -173,7 +173,8 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
     ];
     let name = texts(&["version", "at", "page[size]", "page[after]", "filter[kind]", "from", "to"]);
     let query = prop::collection::vec((name, value), 0..3).prop_map(|query| {
-        query.iter().map(|(name, value)| format!("&{name}={value}")).collect::<String>()
+        let each: Vec<_> = query.iter().map(|(name, value)| format!("&{name}={value}")).collect();
+        each.concat()
     });
     let target = prop_oneof![
         6 => aggregate,

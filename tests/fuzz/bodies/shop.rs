@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use snapfold::engine::{ManualClock, SnapshotReader};
+use snapfold::engine::{CacheConfig, ManualClock, SnapshotReader};
 use snapfold::manager::{CreateOptions, Kinds};
 use snapfold::service::http::{
     ApiKey, ApiKeys, Authenticator, Delivery, DeliveryBuilder, Permission, Scope,
@@ -50,9 +50,9 @@ impl Known {
 
     /// A replay up to a version, as JSON. Its maps have an order.
     pub fn replayed(&self, version: u64) -> String {
-        let mut shelf = Shelf::initial(&self.key());
-        (1..=version).for_each(|event| shelf.apply(&event));
-        serde_json::to_string(&shelf).unwrap()
+        let mut state = Shelf::initial(&self.key());
+        (1..=version).for_each(|event| state.apply(&event));
+        serde_json::to_string(&state).unwrap()
     }
 
     /// Whether the states come from the events. The others are those that were captured.
@@ -129,7 +129,7 @@ impl Shop {
         let (shelves, memos) = (MemoryEvents::new(), MemoryEvents::new());
         let (store, clock) = (MemoryStore::new(), clock());
         let engine = SnapshotEngine::<Shelf>::builder(shelves.clone(), store.clone());
-        let engine = engine.trigger(manual()).clock(clock).cache(Default::default());
+        let engine = engine.trigger(manual()).clock(clock).cache(CacheConfig::default());
         let engine = engine.build().unwrap();
         // Of the memos, only what was captured is served.
         let writer = SnapshotEngine::<Memo>::builder(memos.clone(), store.clone());
