@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::digester::{BySerde, Told, Way};
+use super::viewer::Viewer;
 use super::{Codec, CodecId, DecodeLimits, Digester};
 use crate::digest::{Failed, Survey};
 use crate::error::BoxError;
@@ -25,6 +26,17 @@ impl<S> Digester<S> {
 /// For the codecs of this crate, which can replace one another.
 struct OfCrate;
 
+impl<S: Serialize + DeserializeOwned> Viewer<S> for OfCrate {
+    fn view(&self, state: &S) -> Result<StateValue, BoxError> {
+        BySerde.view(state)
+    }
+
+    #[cfg(feature = "http")]
+    fn write_json(&self, state: &S, out: &mut Vec<u8>) -> Result<(), BoxError> {
+        BySerde.write_json(state, out)
+    }
+}
+
 impl<S: Serialize + DeserializeOwned> Told<S> for OfCrate {
     fn survey(&self, state: &S, max_depth: u16) -> Result<Survey, Failed> {
         BySerde.survey(state, max_depth)
@@ -36,10 +48,6 @@ impl<S: Serialize + DeserializeOwned> Told<S> for OfCrate {
 
     fn tree(&self, state: &S) -> Option<ValueNode> {
         BySerde.tree(state)
-    }
-
-    fn view(&self, state: &S) -> Result<StateValue, BoxError> {
-        BySerde.view(state)
     }
 
     fn carrier(&self, state: &S, limits: DecodeLimits, not: CodecId) -> Option<&'static str> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::viewer::Viewer;
 use super::{CodecId, DecodeLimits};
 use crate::digest::{self, DigestKind, Failed, StateDigest, Survey};
 use crate::error::BoxError;
@@ -21,9 +22,6 @@ pub(super) enum Way<S> {
     Custom(Arc<Custom<S>>),
     Serde(Arc<dyn Told<S>>),
 }
-
-/// Converts a state to a value without its type.
-pub(crate) type Viewer<S> = dyn Fn(&S) -> Result<StateValue, BoxError> + Send + Sync;
 
 type Custom<S> = dyn Fn(&S) -> [u8; 16] + Send + Sync;
 
@@ -158,14 +156,13 @@ impl<S> Digester<S> {
         path.filter(|path| !path.ends_with("{}")).or_else(|| value::fragile(&tree))
     }
 
-    /// Returns a function that converts states to values, if serde can serialize them.
-    pub(crate) fn viewer(&self) -> Option<Arc<Viewer<S>>>
+    /// Returns what shows states, if serde can serialize them.
+    pub(crate) fn viewer(&self) -> Option<Arc<dyn Viewer<S>>>
     where
         S: 'static,
     {
         let Way::Serde(told) = &self.0 else { return None };
-        let told = Arc::clone(told);
-        Some(Arc::new(move |state: &S| told.view(state)))
+        Some(Arc::<dyn Told<S>>::clone(told))
     }
 
     /// Returns the name of another codec of this crate that supports `state`.
@@ -181,17 +178,27 @@ impl<S> Digester<S> {
 }
 
 /// The operations on states that need serde. The trait hides the serde bound from the engine.
-pub(super) trait Told<S>: Send + Sync {
+pub(super) trait Told<S>: Viewer<S> {
     fn survey(&self, state: &S, max_depth: u16) -> Result<Survey, Failed>;
     fn digest(&self, state: &S, free_order: bool) -> Result<[u8; 16], Failed>;
     fn tree(&self, state: &S) -> Option<ValueNode>;
-    fn view(&self, state: &S) -> Result<StateValue, BoxError>;
     /// Returns the name of another codec of this crate that supports `state`.
     fn carrier(&self, state: &S, limits: DecodeLimits, not: CodecId) -> Option<&'static str>;
 }
 
 /// For codecs from outside this crate.
 pub(super) struct BySerde;
+
+impl<S: Serialize> Viewer<S> for BySerde {
+    fn view(&self, state: &S) -> Result<StateValue, BoxError> {
+        StateValue::of(state)
+    }
+
+    #[cfg(feature = "http")]
+    fn write_json(&self, state: &S, out: &mut Vec<u8>) -> Result<(), BoxError> {
+        value::write_state(state, out)
+    }
+}
 
 impl<S: Serialize> Told<S> for BySerde {
     fn survey(&self, state: &S, max_depth: u16) -> Result<Survey, Failed> {
@@ -206,10 +213,6 @@ impl<S: Serialize> Told<S> for BySerde {
         value::write(state, false)
     }
 
-    fn view(&self, state: &S) -> Result<StateValue, BoxError> {
-        StateValue::of(state)
-    }
-
     fn carrier(&self, _: &S, _: DecodeLimits, _: CodecId) -> Option<&'static str> {
         None
     }
@@ -218,6 +221,17 @@ impl<S: Serialize> Told<S> for BySerde {
 struct Mapped<S, F> {
     told: Arc<dyn Told<S>>,
     inner: F,
+}
+
+impl<S, T, F: Fn(&T) -> &S + Send + Sync> Viewer<T> for Mapped<S, F> {
+    fn view(&self, state: &T) -> Result<StateValue, BoxError> {
+        self.told.view((self.inner)(state))
+    }
+
+    #[cfg(feature = "http")]
+    fn write_json(&self, state: &T, out: &mut Vec<u8>) -> Result<(), BoxError> {
+        self.told.write_json((self.inner)(state), out)
+    }
 }
 
 impl<S, T, F: Fn(&T) -> &S + Send + Sync> Told<T> for Mapped<S, F> {
@@ -231,10 +245,6 @@ impl<S, T, F: Fn(&T) -> &S + Send + Sync> Told<T> for Mapped<S, F> {
 
     fn tree(&self, state: &T) -> Option<ValueNode> {
         self.told.tree((self.inner)(state))
-    }
-
-    fn view(&self, state: &T) -> Result<StateValue, BoxError> {
-        self.told.view((self.inner)(state))
     }
 
     fn carrier(&self, state: &T, limits: DecodeLimits, not: CodecId) -> Option<&'static str> {

@@ -21,6 +21,7 @@ mod postcard;
 mod seal;
 #[cfg(feature = "json")]
 mod unique;
+mod viewer;
 
 use std::fmt;
 
@@ -32,7 +33,7 @@ pub use crate::compress::{Compression, CompressionId, Compressor, Dictionary, Di
 #[cfg(feature = "bincode")]
 pub use bincode::Bincode;
 pub use digester::Digester;
-pub(crate) use digester::{Viewer, Written};
+pub(crate) use digester::Written;
 pub use id::CodecId;
 #[cfg(feature = "json")]
 pub use json::Json;
@@ -42,6 +43,7 @@ pub use msgpack::MessagePack;
 pub use postcard::Postcard;
 pub use seal::{Seal, SealContext, Sealed};
 pub(crate) use seal::{open_sealed, seal_proved};
+pub(crate) use viewer::Viewer;
 
 /// Encodes states of type `S` to bytes and decodes them.
 ///

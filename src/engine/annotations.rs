@@ -97,10 +97,10 @@ impl<A: Aggregate> EngineCore<A> {
             Error::new(ErrorKind::Encode, "summarize changes", message).with_source(source)
         };
         let before = match self.fetch(&loaded.key, Some(used.id.version)).await? {
-            Fetched::Usable(snapshot) => viewer(&snapshot.state).map_err(failed)?,
+            Fetched::Usable(snapshot) => viewer.view(&snapshot.state).map_err(failed)?,
             Fetched::Rejected(_) | Fetched::Absent => return Ok(None),
         };
-        let after = viewer(&loaded.progress.state).map_err(failed)?;
+        let after = viewer.view(&loaded.progress.state).map_err(failed)?;
         let diff = StateDiff::between(&before, &after);
         let mut summary = ChangeSummary::default();
         (summary.added, summary.changed, summary.removed) =

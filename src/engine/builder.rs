@@ -82,7 +82,7 @@ pub struct EngineBuilder<A: Aggregate> {
     origin: Option<String>,
     producer: Option<String>,
     cache: Option<CacheConfig>,
-    viewer: Option<Arc<Viewer<A>>>,
+    viewer: Option<Arc<dyn Viewer<A>>>,
     recorder: Option<Arc<Recorder>>,
 }
 

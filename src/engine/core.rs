@@ -82,7 +82,7 @@ pub(super) struct EngineCore<A: Aggregate> {
     pub(super) accept_unverified: bool,
     pub(super) cache: HotCache<A>,
     /// Converts states to trees of values, if the codec or the application provides a viewer.
-    pub(super) viewer: Option<Arc<Viewer<A>>>,
+    pub(super) viewer: Option<Arc<dyn Viewer<A>>>,
     pub(super) counters: Counters,
     /// Writes to the ledger, if there is one.
     pub(super) recorder: Option<Arc<Recorder>>,

@@ -236,8 +236,7 @@ impl<A: Aggregate> Inspect for SnapshotEngine<A> {
 }
 
 /// Hides the type of a state. It is shown with `viewer`.
-pub(super) fn hidden<A: Aggregate>(viewer: &Arc<Viewer<A>>, loaded: Loaded<A>) -> OpaqueState {
+pub(super) fn hidden<A: Aggregate>(viewer: &Arc<dyn Viewer<A>>, loaded: Loaded<A>) -> OpaqueState {
     let Loaded { key, state, version, as_of, provenance, .. } = loaded;
-    let viewer = Arc::clone(viewer);
-    OpaqueState::new((key, version, as_of), provenance, state, move |state| viewer(state))
+    OpaqueState::new((key, version, as_of), provenance, state, Arc::clone(viewer))
 }

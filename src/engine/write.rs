@@ -31,7 +31,7 @@ impl<A: Aggregate> EngineCore<A> {
     }
 
     /// Returns what converts states to trees of values.
-    pub(super) fn viewer(&self) -> Result<&Arc<Viewer<A>>, Error> {
+    pub(super) fn viewer(&self) -> Result<&Arc<dyn Viewer<A>>, Error> {
         self.viewer.as_ref().ok_or_else(|| {
             let message = format!(
                 "the {} state cannot be shown, because its codec ({}) does not use serde: set \

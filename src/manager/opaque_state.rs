@@ -5,13 +5,11 @@ use std::sync::Arc;
 
 use super::provenance::Provenance;
 use super::view::View;
+use crate::codec::Viewer;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::timestamp::Timestamp;
 use crate::value::StateValue;
-
-/// Converts a held state to a tree of values.
-type Show = dyn Fn() -> Result<StateValue, BoxError> + Send + Sync;
 
 /// A loaded state whose type is hidden. Returned by [`Inspect::load_opaque`].
 ///
@@ -31,8 +29,8 @@ pub struct OpaqueState {
     pub as_of: Option<Timestamp>,
     /// How the state was obtained.
     pub provenance: Provenance,
-    show: Arc<Show>,
-    /// The address of the state, which `show` keeps alive.
+    shown: Arc<dyn Shown>,
+    /// The address of the state, which `shown` keeps alive.
     address: usize,
 }
 
@@ -42,10 +40,10 @@ impl OpaqueState {
         (key, version, as_of): (AggregateKey, u64, Option<Timestamp>),
         provenance: Provenance,
         state: Arc<A>,
-        viewer: impl Fn(&A) -> Result<StateValue, BoxError> + Send + Sync + 'static,
+        viewer: Arc<dyn Viewer<A>>,
     ) -> Self {
         let address = Arc::as_ptr(&state).addr();
-        Self { key, version, as_of, provenance, show: Arc::new(move || viewer(&state)), address }
+        Self { key, version, as_of, provenance, shown: Arc::new(Held { state, viewer }), address }
     }
 
     /// Returns whether both are one state in memory, such as the one that the hot cache returned
@@ -62,19 +60,56 @@ impl OpaqueState {
     /// # Errors
     /// [`Encode`](crate::ErrorKind::Encode) if the viewer fails.
     pub fn show(&self) -> Result<View, Error> {
-        let shown = (self.show)().map_err(|source| {
-            let message = format!("the viewer failed for {} at version {}", self.key, self.version);
-            Error::new(ErrorKind::Encode, "view a state", message).with_source(source)
-        })?;
+        let shown = self.shown.view().map_err(|source| self.failed(source))?;
         let provenance = self.provenance.clone();
         Ok(View::new(self.key.clone(), self.version, self.as_of, shown, provenance))
+    }
+
+    /// Appends the state to `out` as canonical JSON: what the view of it would be written as. After
+    /// an error, `out` is what it was before.
+    ///
+    /// # Errors
+    /// The same errors as [`show`](Self::show).
+    #[cfg(feature = "http")]
+    pub(crate) fn write_json(&self, out: &mut Vec<u8>) -> Result<(), Error> {
+        self.shown.write_json(out).map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: BoxError) -> Error {
+        let message = format!("the viewer failed for {} at version {}", self.key, self.version);
+        Error::new(ErrorKind::Encode, "view a state", message).with_source(source)
     }
 }
 
 impl From<View> for OpaqueState {
     fn from(view: View) -> Self {
         let View { key, version, as_of, state, provenance } = view;
-        Self::new((key, version, as_of), provenance, Arc::new(state), |state| Ok(state.clone()))
+        let viewer = |state: &StateValue| Ok(state.clone());
+        Self::new((key, version, as_of), provenance, Arc::new(state), Arc::new(viewer))
+    }
+}
+
+/// A state of a type that is not known, with its viewer.
+trait Shown: Send + Sync {
+    fn view(&self) -> Result<StateValue, BoxError>;
+
+    #[cfg(feature = "http")]
+    fn write_json(&self, out: &mut Vec<u8>) -> Result<(), BoxError>;
+}
+
+struct Held<A> {
+    state: Arc<A>,
+    viewer: Arc<dyn Viewer<A>>,
+}
+
+impl<A: Send + Sync> Shown for Held<A> {
+    fn view(&self) -> Result<StateValue, BoxError> {
+        self.viewer.view(&self.state)
+    }
+
+    #[cfg(feature = "http")]
+    fn write_json(&self, out: &mut Vec<u8>) -> Result<(), BoxError> {
+        self.viewer.write_json(&self.state, out)
     }
 }
 

@@ -20,5 +20,7 @@ pub(crate) use node::ValueNode;
 pub(crate) use path::short_name;
 pub use state_diff::{StateChange, StateDiff, StatePath, StateStep};
 pub use state_value::StateValue;
+#[cfg(feature = "http")]
+pub(crate) use state_value::{canonical, write_state};
 pub(crate) use walk::{difference, fragile, has_field, skipped};
 pub(crate) use write::write;

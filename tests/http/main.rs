@@ -21,4 +21,5 @@ mod reader;
 mod records;
 mod support;
 mod time_travel;
+mod viewer;
 mod writes;

@@ -9,7 +9,6 @@ mod body;
 mod builder;
 mod byte_range;
 mod cache_policy;
-mod canonical;
 mod condition;
 mod cursor;
 mod delivery;

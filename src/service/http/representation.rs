@@ -65,7 +65,7 @@ impl Representation {
         links: &Links,
         policy: &CachePolicy,
     ) -> Result<Self, Error> {
-        let body = Bytes::from(state_document::write(&state.show()?, media, links));
+        let body = Bytes::from(state_document::write(&state, media, links)?);
         let hash: [u8; 32] = Sha256::digest(&body).into();
         let mut headers = HeaderMap::with_capacity(10);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media.name()));

@@ -20,14 +20,20 @@ impl StateValue {
     /// Any error returned by the state's `Serialize`, or an error if the state nests deeper than
     /// 1,024 levels.
     pub fn of<T: Serialize + ?Sized>(state: &T) -> Result<Self, BoxError> {
-        Builder { left: MAX_DEPTH + 1 }.below(state).map_err(|refused| refused.0.into())
+        Builder::ROOT.below(state).map_err(|refused| refused.0.into())
     }
 }
 
-/// Why a state cannot be converted to a tree.
+/// Why a state cannot be converted.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct Refused(String);
+pub(super) struct Refused(pub(super) String);
+
+impl Refused {
+    pub(super) fn without_key() -> Self {
+        Self("a map value has no key".to_owned())
+    }
+}
 
 impl serde::ser::Error for Refused {
     fn custom<T: fmt::Display>(why: T) -> Self {
@@ -36,23 +42,34 @@ impl serde::ser::Error for Refused {
 }
 
 #[derive(Clone, Copy)]
-struct Builder {
+pub(super) struct Builder {
+    /// How many more levels are allowed.
     left: u16,
 }
 
 impl Builder {
-    fn below<T: Serialize + ?Sized>(self, value: &T) -> Result<StateValue, Refused> {
-        let left = self
-            .left
-            .checked_sub(1)
-            .ok_or_else(|| Refused(format!("the state nests deeper than {MAX_DEPTH} levels")))?;
-        let mut built = value.serialize(Walker(Self { left }))?;
-        if let StateValue::List(items) = &mut built
-            && is_hash_set(type_name::<T>())
-        {
-            items.sort_by_cached_key(ToString::to_string);
-        }
+    pub(super) const ROOT: Self = Self { left: MAX_DEPTH + 1 };
+
+    pub(super) fn below<T: Serialize + ?Sized>(self, value: &T) -> Result<StateValue, Refused> {
+        let mut built = value.serialize(Walker(self.down()?))?;
+        sort_hash_set(type_name::<T>(), &mut built);
         Ok(built)
+    }
+
+    /// One level further down.
+    pub(super) fn down(self) -> Result<Self, Refused> {
+        let left = self.left.checked_sub(1);
+        let too_deep = || Refused(format!("the state nests deeper than {MAX_DEPTH} levels"));
+        Ok(Self { left: left.ok_or_else(too_deep)? })
+    }
+}
+
+/// Sorts the elements of a value of the type `ty` if it is a hash set.
+pub(super) fn sort_hash_set(ty: &str, value: &mut StateValue) {
+    if let StateValue::List(items) = value
+        && is_hash_set(ty)
+    {
+        items.sort_by_cached_key(ToString::to_string);
     }
 }
 
@@ -109,7 +126,7 @@ impl Visit for Builder {
     }
 
     fn open(self, what: Open) -> Result<WholeValue, Refused> {
-        let is_number = matches!(what, Open::Struct(JSON_NUMBER, None, _));
+        let is_number = is_number(&what);
         let (variant, value) = match what {
             Open::Seq(len) => (None, StateValue::List(room(len.unwrap_or(0)))),
             Open::Map(len) => (None, StateValue::Map(room(len.unwrap_or(0)))),
@@ -129,8 +146,13 @@ fn room<T>(parts: usize) -> Vec<T> {
     Vec::with_capacity(parts.min(256))
 }
 
+/// Returns whether a value represents a number of `serde_json`, which is passed as a string.
+pub(super) fn is_number(what: &Open) -> bool {
+    matches!(what, Open::Struct(JSON_NUMBER, None, _))
+}
+
 /// A value whose parts are being converted.
-struct WholeValue {
+pub(super) struct WholeValue {
     builder: Builder,
     /// The key that the next value belongs to.
     key: Option<StateValue>,
@@ -150,7 +172,7 @@ impl Parts for WholeValue {
             (StateValue::Map(_), WalkStep::Key) => self.key = Some(part),
             (StateValue::Map(entries), _) => {
                 let key = self.key.take();
-                let key = key.ok_or_else(|| Refused("a map value has no key".to_owned()))?;
+                let key = key.ok_or_else(Refused::without_key)?;
                 entries.push((key, part));
             }
             (StateValue::Struct(fields), WalkStep::Field(name)) => {

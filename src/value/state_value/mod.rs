@@ -1,11 +1,16 @@
 //! [`StateValue`]: a state as a tree, without its type.
 
 mod build;
+#[cfg(feature = "http")]
+mod json;
 mod show;
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
+
+#[cfg(feature = "http")]
+pub(crate) use json::{canonical, write_state};
 
 /// A state as a tree of values, without its type. Code that does not know the type, such as
 /// schedulers, command-line tools and servers, can show, redact and compare it.

@@ -2,10 +2,10 @@
 
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
-use crate::manager::{Point, SnapshotAdmin};
-use crate::service::http::canonical;
+use crate::manager::{OpaqueState, Point, SnapshotAdmin};
 use crate::service::http::problem::HttpProblem;
 use crate::timestamp::Timestamp;
+use crate::value::canonical;
 
 /// How the aggregates of a kind were found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,19 +44,15 @@ impl Line {
         text.extend_from_slice(b",\"id\":");
         canonical::string(key.id(), &mut text);
         let loaded = admin.load_opaque(&key, Point::Time(at)).await;
-        match loaded.and_then(|state| state.show()) {
-            Ok(view) if view.version == 0 => Ok(None),
-            Ok(view) => {
-                text.extend_from_slice(format!(",\"version\":{}", view.version).as_bytes());
-                if let Some(as_of) = view.as_of {
-                    text.extend_from_slice(format!(",\"asOf\":\"{as_of}\"").as_bytes());
-                }
-                text.extend_from_slice(b",\"state\":");
-                canonical::write(&view.state, &mut text);
-                text.extend_from_slice(b"}\n");
-                Ok(Some(Self { key, found_by, as_of: view.as_of, text, is_problem: false }))
-            }
+        let state = match loaded {
+            Ok(state) if state.version == 0 => return Ok(None),
+            state => state,
+        };
+        let begun = text.len();
+        match state.and_then(|state| add_state(&state, &mut text)) {
+            Ok(as_of) => Ok(Some(Self { key, found_by, as_of, text, is_problem: false })),
             Err(error) if is_permanent(&error) => {
+                text.truncate(begun);
                 text.extend_from_slice(b",\"problem\":");
                 canonical::string(HttpProblem::from(error).code(), &mut text);
                 text.extend_from_slice(b"}\n");
@@ -65,6 +61,18 @@ impl Line {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Writes the rest of a line, and returns the time of the state.
+fn add_state(state: &OpaqueState, text: &mut Vec<u8>) -> Result<Option<Timestamp>, Error> {
+    text.extend_from_slice(format!(",\"version\":{}", state.version).as_bytes());
+    if let Some(as_of) = state.as_of {
+        text.extend_from_slice(format!(",\"asOf\":\"{as_of}\"").as_bytes());
+    }
+    text.extend_from_slice(b",\"state\":");
+    state.write_json(text)?;
+    text.extend_from_slice(b"}\n");
+    Ok(state.as_of)
 }
 
 /// Whether the same load fails for the same reason as long as the history is what it is.

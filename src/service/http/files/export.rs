@@ -16,7 +16,6 @@ use crate::error::{Error, ErrorKind};
 use crate::hex::hex;
 use crate::key::AggregateKey;
 use crate::manager::{Kinds, Point, SnapshotAdmin};
-use crate::service::http::canonical;
 use crate::service::http::delivery_modes::DeliveryModes;
 use crate::service::http::segment::{decode, encode};
 use crate::store::Cursor;
@@ -195,13 +194,13 @@ impl StaticExport {
         key: &AggregateKey,
         report: &mut ExportReport,
     ) -> Result<(), Error> {
-        let view = admin.view(key, Point::Now).await?;
+        let state = admin.load_opaque(key, Point::Now).await?;
         let mut content = Vec::new();
-        canonical::write(&view.state, &mut content);
+        state.write_json(&mut content)?;
         let entry = ExportEntry {
             id: key.id().to_owned(),
-            version: view.version,
-            as_of: view.as_of.map(|at| at.to_string()),
+            version: state.version,
+            as_of: state.as_of.map(|at| at.to_string()),
             bytes: content.len() as u64,
             sha256: hex(&Sha256::digest(&content)),
         };

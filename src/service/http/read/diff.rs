@@ -5,9 +5,8 @@ use serde_json::{Value, json};
 
 use super::Admitted;
 use crate::error::{Error, ErrorKind};
-use crate::manager::{Point, View};
+use crate::manager::{OpaqueState, Point};
 use crate::service::http::body::DeliveryBody;
-use crate::service::http::canonical;
 use crate::service::http::problem::HttpProblem;
 
 impl Admitted<'_> {
@@ -19,8 +18,8 @@ impl Admitted<'_> {
         let from = self.query.parsed("from", form)?;
         let from = from.ok_or_else(|| HttpProblem::parameter("from", format!("give {form}")))?;
         let to = self.query.parsed("to", form)?.map_or(Point::Now, Point::Version);
-        let earlier = parsed(&admin.view(key, Point::Version(from)).await?)?;
-        let later = parsed(&admin.view(key, to).await?)?;
+        let earlier = parsed(&admin.load_opaque(key, Point::Version(from)).await?)?;
+        let later = parsed(&admin.load_opaque(key, to).await?)?;
         let mut patch = json!(json_patch::diff(&earlier.1, &later.1));
         if patch == json!([]) && earlier.0 != later.0 {
             // Integers that only differ beyond 64 bits are one number in a tree of JSON.
@@ -31,9 +30,9 @@ impl Admitted<'_> {
 }
 
 /// The bytes of a state, and the tree of JSON that they are.
-fn parsed(view: &View) -> Result<(Vec<u8>, Value), HttpProblem> {
+fn parsed(state: &OpaqueState) -> Result<(Vec<u8>, Value), HttpProblem> {
     let mut bytes = Vec::new();
-    canonical::write(&view.state, &mut bytes);
+    state.write_json(&mut bytes)?;
     let value = serde_json::from_slice(&bytes).map_err(|source| {
         let message = "the state is not JSON";
         HttpProblem::from(

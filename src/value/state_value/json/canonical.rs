@@ -1,6 +1,6 @@
 //! A state as JSON whose bytes depend on nothing but its value.
 
-use crate::manager::StateValue;
+use crate::value::StateValue;
 
 /// Writes `value` as JSON on one line: fields in declared order, map entries ordered by the bytes of
 /// their keys. Bytes, and floats that JSON does not have, are the strings that
@@ -41,13 +41,21 @@ pub(crate) fn write(value: &StateValue, out: &mut Vec<u8>) {
             member(name, inner, out);
             out.push(b'}');
         }
+        other => scalar(other, out),
+    }
+}
+
+/// Writes a value without parts that is no text.
+#[inline]
+pub(super) fn scalar(value: &StateValue, out: &mut Vec<u8>) {
+    match value {
         StateValue::Bool(true) => out.extend_from_slice(b"true"),
         StateValue::Bool(false) => out.extend_from_slice(b"false"),
         StateValue::Null => out.extend_from_slice(b"null"),
-        scalar => match short(scalar) {
+        other => match short(other) {
             // Writing to a vector does not fail.
             Some(number) => drop(serde_json::to_writer(out, &number)),
-            None => out.extend_from_slice(scalar.to_string().as_bytes()),
+            None => out.extend_from_slice(other.to_string().as_bytes()),
         },
     }
 }
@@ -80,7 +88,7 @@ pub(crate) fn string(text: &str, out: &mut Vec<u8>) {
 }
 
 /// The name that an entry of a map gets.
-fn name(key: &StateValue) -> String {
+pub(super) fn name(key: &StateValue) -> String {
     match key {
         StateValue::Text(text) => text.clone(),
         StateValue::Variant(name, inner) if **inner == StateValue::Null => name.clone(),
