@@ -100,7 +100,7 @@ async fn what_a_viewer_leaves_out_is_in_no_answer() {
 
 #[tokio::test]
 async fn a_viewer_that_changes_nothing_changes_no_byte() {
-    let own = world(2, |builder| builder.viewer(|state| StateValue::of(state)));
+    let own = world(2, |builder| builder.viewer(StateValue::of));
     let (own, default) = (own.await, world(2, |builder| builder).await);
     assert_eq!(everything(&own).await, everything(&default).await);
 }

@@ -159,7 +159,9 @@ impl Serialize for Described {
             Self::Failing => Err(S::Error::custom("it always fails")),
             Self::Lenient(items) => {
                 let mut parts = to.serialize_seq(None)?;
-                items.iter().for_each(|item| drop(parts.serialize_element(item)));
+                for item in items {
+                    drop(parts.serialize_element(item));
+                }
                 parts.end()
             }
         }
@@ -225,9 +227,10 @@ fn scalar() -> impl Strategy<Value = Described> {
 /// Values that nest; `with_failing` ones among them.
 fn described(with_failing: bool) -> impl Strategy<Value = Described> {
     use Described as D;
-    let leaf = match with_failing {
-        true => prop_oneof![9 => scalar(), 1 => Just(D::Failing)].boxed(),
-        false => scalar().boxed(),
+    let leaf = if with_failing {
+        prop_oneof![9 => scalar(), 1 => Just(D::Failing)].boxed()
+    } else {
+        scalar().boxed()
     };
     leaf.prop_recursive(5, 60, 6, |inner| {
         let items = prop::collection::vec(inner.clone(), 0..6);
@@ -282,6 +285,21 @@ fn the_bytes_are_those_of_the_document() {
         written(&D::Map(entries)).unwrap(),
         r#"{"\n":null,"10":null,"9":"v","[\"\\u0008\"]":{"v":null},"a":1.5,"a":"\u0008","a ":"0x00ff","a\"":"-inf"}"#
     );
+}
+
+#[test]
+fn entries_are_ordered_by_their_names_as_they_are_without_escapes() {
+    let names = ["A", "\n", "\"", "!", "\\", "b", "\u{7f}", "\u{85}", "a b", "a", "a!"];
+    for (first, second) in names.iter().flat_map(|a| names.iter().map(move |b| (a, b))) {
+        written(&Described::Map(vec![
+            (Described::Str((*first).to_owned()), Described::U8(1)),
+            (Described::Str((*second).to_owned()), Described::U8(2)),
+        ]))
+        .unwrap();
+    }
+    let by_char = [('\u{7f}', 1), ('\u{85}', 2), ('\n', 3), ('A', 4)];
+    let expected = "{\"\\n\":3,\"A\":4,\"\u{7f}\":1,\"\u{85}\":2}";
+    assert_eq!(written(&HashMap::from(by_char)).unwrap(), expected);
 }
 
 /// A map whose calls are made one by one: keys, and values that may fail.

@@ -103,8 +103,7 @@ impl<'p> Visit for JsonWriter<'p> {
             return Ok(JsonParts { page, builder, form });
         }
         let (variant, bracket, form) = match what {
-            Open::Seq(_) => (None, b'[', Form::Plain("]")),
-            Open::Tuple(_, None, _) => (None, b'[', Form::Plain("]")),
+            Open::Seq(_) | Open::Tuple(_, None, _) => (None, b'[', Form::Plain("]")),
             Open::Tuple(_, variant, _) => (variant, b'[', Form::Plain("]}")),
             Open::Struct(_, None, _) => (None, b'{', Form::Plain("}")),
             Open::Struct(_, variant, _) => (variant, b'{', Form::Plain("}}")),
