@@ -29,7 +29,7 @@ pub struct OpaqueState {
     pub as_of: Option<Timestamp>,
     /// How the state was obtained.
     pub provenance: Provenance,
-    shown: Arc<dyn Shown>,
+    shown: Arc<dyn Viewable>,
     /// The address of the state, which `shown` keeps alive.
     address: usize,
 }
@@ -43,7 +43,14 @@ impl OpaqueState {
         viewer: Arc<dyn Viewer<A>>,
     ) -> Self {
         let address = Arc::as_ptr(&state).addr();
-        Self { key, version, as_of, provenance, shown: Arc::new(Held { state, viewer }), address }
+        Self {
+            key,
+            version,
+            as_of,
+            provenance,
+            shown: Arc::new(ViewedState { state, viewer }),
+            address,
+        }
     }
 
     /// Returns whether both are one state in memory, such as the one that the hot cache returned
@@ -90,19 +97,19 @@ impl From<View> for OpaqueState {
 }
 
 /// A state of a type that is not known, with its viewer.
-trait Shown: Send + Sync {
+trait Viewable: Send + Sync {
     fn view(&self) -> Result<StateValue, BoxError>;
 
     #[cfg(feature = "http")]
     fn write_json(&self, out: &mut Vec<u8>) -> Result<(), BoxError>;
 }
 
-struct Held<A> {
+struct ViewedState<A> {
     state: Arc<A>,
     viewer: Arc<dyn Viewer<A>>,
 }
 
-impl<A: Send + Sync> Shown for Held<A> {
+impl<A: Send + Sync> Viewable for ViewedState<A> {
     fn view(&self) -> Result<StateValue, BoxError> {
         self.viewer.view(&self.state)
     }

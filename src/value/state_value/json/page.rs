@@ -9,11 +9,11 @@ use crate::walker::Name;
 pub(super) struct JsonPage {
     pub(super) text: Vec<u8>,
     /// The entries of the maps that have not ended, outer maps first.
-    entries: Vec<Entry>,
+    entries: Vec<JsonEntry>,
 }
 
 /// Where the entry `"name":value` of a map is. It ends before the comma of the next one.
-struct Entry {
+struct JsonEntry {
     start: usize,
     /// The index of the closing quote of the name.
     quote: usize,
@@ -81,7 +81,7 @@ impl JsonPage {
 
     /// Begins the value of the entry at `start`, after its name.
     pub(super) fn begin_value(&mut self, start: usize) {
-        self.entries.push(Entry { start, quote: self.text.len().saturating_sub(1) });
+        self.entries.push(JsonEntry { start, quote: self.text.len().saturating_sub(1) });
         self.text.push(b':');
     }
 
@@ -104,7 +104,7 @@ impl JsonPage {
     /// The entries from `first` on in the order of their names, unless they have it.
     fn sorted(&self, first: usize) -> Option<Vec<u8>> {
         let text = |start, end| self.text.get(start..end).unwrap_or_default();
-        let escaped = |entry: &Entry| text(entry.start + 1, entry.quote);
+        let escaped = |entry: &JsonEntry| text(entry.start + 1, entry.quote);
         let entries = self.entries.get(first..).unwrap_or_default();
         let has_escapes = entries.iter().any(|entry| escaped(entry).contains(&b'\\'));
         if !has_escapes && entries.is_sorted_by_key(escaped) {
