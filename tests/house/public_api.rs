@@ -208,7 +208,7 @@ fn the_delivery_is_exported_and_crosses_threads() {
     prints::<(Delivery, DeliveryBody, DeliveryBuilder, ApiKeys, ApiKeyFile, AnyOf)>();
     is_value::<(Permission, ApiKey, CachePolicy, Principal, RequestQuota, Scope)>();
     crosses_threads::<StaticExport>();
-    is_value::<ExportReport>();
+    is_value::<(ExportReport, DeliveryMode, DeliveryModes)>();
     let _: Option<(Box<dyn Authenticator>, Box<dyn ApiKeyStore>)> = None;
 }
 
