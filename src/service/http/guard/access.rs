@@ -131,13 +131,12 @@ impl Drop for Taking<'_> {
 
 fn add(counts: &mut Counts, kind: AccessKind, name: &str, more: AccessCount) {
     let names = counts.entry(kind).or_default();
-    let sum = match names.get_mut(name) {
-        Some(sum) => sum,
-        None => {
-            let name = if names.len() < MAX_NAMES { name } else { OTHERS };
-            let name = cut(name.to_owned(), AuditEntry::MAX_NAME_BYTES);
-            names.entry(name).or_insert(AccessCount { requests: 0, ..more })
-        }
+    let sum = if let Some(sum) = names.get_mut(name) {
+        sum
+    } else {
+        let name = if names.len() < MAX_NAMES { name } else { OTHERS };
+        let name = cut(name.to_owned(), AuditEntry::MAX_NAME_BYTES);
+        names.entry(name).or_insert(AccessCount { requests: 0, ..more })
     };
     sum.requests = sum.requests.saturating_add(more.requests);
     sum.first = sum.first.min(more.first);
