@@ -14,7 +14,7 @@ use snapfold::service::http::Delivery;
 use snapfold::{Aggregate, AggregateKey, MemoryEvents, MemoryStore, SnapshotEngine, Timestamp};
 use tower_service::Service as _;
 
-use crate::support::{Shop, get_with, stock};
+use crate::support::{Shop, get_with, state_length, stock};
 
 #[derive(Clone, Serialize, Deserialize)]
 struct Log(Vec<String>);
@@ -62,8 +62,12 @@ async fn ask(
         request = request.header(*name, *value);
     }
     let request = request.body(String::new()).unwrap();
+    let is_head = request.method() == Method::HEAD;
     let response = delivery.clone().call(request).await.unwrap();
-    let (parts, mut body) = response.into_parts();
+    let (mut parts, mut body) = response.into_parts();
+    if !is_head {
+        state_length(&mut parts, &body);
+    }
     let length = body.size_hint().exact().unwrap();
     let frame = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
     let bytes = frame.map(|frame| frame.unwrap().into_data().unwrap()).unwrap_or_default();

@@ -7,13 +7,15 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{HeaderMap, Request, StatusCode};
+use http::header::CONTENT_LENGTH;
+use http::response::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body::Body as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use snapfold::engine::CacheConfig;
 use snapfold::manager::Kinds;
-use snapfold::service::http::{Delivery, DeliveryBuilder};
+use snapfold::service::http::{Delivery, DeliveryBody, DeliveryBuilder};
 use snapfold::trigger::manual;
 use snapfold::{
     Aggregate, AggregateKey, EventSource, MemoryEvents, MemoryStore, SnapshotEngine, Timestamp,
@@ -161,9 +163,22 @@ pub async fn send(
     deliver(delivery, request.body(String::new()).unwrap()).await
 }
 
+/// Adds the length of a body to an answer, as a server does.
+pub fn state_length(parts: &mut Parts, body: &DeliveryBody) {
+    let has_none = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&parts.status);
+    if let (Some(length), false) = (body.size_hint().exact(), has_none) {
+        let stated = parts.headers.insert(CONTENT_LENGTH, length.into());
+        assert!(stated.is_none_or(|stated| stated == HeaderValue::from(length)), "{parts:?}");
+    }
+}
+
 pub async fn deliver(delivery: &Delivery, request: Request<String>) -> Answer {
+    let is_head = request.method() == Method::HEAD;
     let answer: Result<_, Infallible> = delivery.clone().call(request).await;
-    let (parts, mut body) = answer.unwrap().into_parts();
+    let (mut parts, mut body) = answer.unwrap().into_parts();
+    if !is_head {
+        state_length(&mut parts, &body);
+    }
     let mut bytes = Vec::new();
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         bytes.extend_from_slice(&frame.unwrap().into_data().unwrap());

@@ -32,7 +32,9 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    pub fn new(body: Bytes, headers: HeaderMap) -> Self {
+    pub fn new(body: Bytes, mut headers: HeaderMap) -> Self {
+        // axum would add it to each answer, which takes longer.
+        headers.insert(CONTENT_LENGTH, body.len().into());
         let kept = [ETAG, CACHE_CONTROL, CONTENT_LOCATION, VARY];
         let not_modified = kept.into_iter().map(|name| (name.clone(), headers[name].clone()));
         let not_modified = not_modified.collect();
@@ -121,6 +123,5 @@ pub async fn rendered(
     headers.insert(ETAG, text(tag));
     let digest = format!("sha-256=:{}:", STANDARD.encode(transferred));
     headers.insert(HeaderName::from_static("repr-digest"), text(digest));
-    headers.insert(CONTENT_LENGTH, body.len().into());
     (body, headers)
 }

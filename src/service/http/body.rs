@@ -58,15 +58,15 @@ impl DeliveryBody {
         response
     }
 
-    /// States the length in `Content-Length`. A server knows that of a body, but not that of the body
-    /// that the answer to a HEAD leaves out.
+    /// States the length of a body that is empty or that the answer to a HEAD leaves out. A server
+    /// states the others by itself.
     pub(super) fn state_length(mut response: Response<Self>) -> Response<Self> {
         let has_none = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED];
-        if let (Some(length), false) =
-            (response.body().stated, has_none.contains(&response.status()))
+        let body = response.body();
+        if let (Left::Nothing, Some(length), false) =
+            (&body.left, body.stated, has_none.contains(&response.status()))
         {
-            // Rendered states have it already.
-            response.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| length.into());
+            response.headers_mut().insert(CONTENT_LENGTH, length.into());
         }
         response
     }

@@ -8,8 +8,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use headers::ETag;
 use http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, ETAG, LINK,
-    VARY,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LOCATION, CONTENT_TYPE, ETAG, LINK, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use sha2::{Digest as _, Sha256};
@@ -17,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::body::DeliveryBody;
 use super::cache_policy::{CachePolicy, Freshness};
 use super::condition::{Outcome, evaluate, repeats};
+use super::guard::make_room;
 use super::links::Links;
 use super::media::{Coding, Media};
 use super::problem::HttpProblem;
@@ -40,6 +40,8 @@ pub(super) struct Representation {
     hash: [u8; 32],
     /// The headers that do not depend on the coding.
     headers: HeaderMap,
+    /// Whether each answer gets the headers of a quota.
+    is_counted: bool,
     identity: OnceLock<CodedBody>,
     gzip: OnceLock<CodedBody>,
     #[cfg(feature = "zstd")]
@@ -101,6 +103,7 @@ impl Representation {
             body,
             hash,
             headers,
+            is_counted: false,
             identity: OnceLock::new(),
             gzip: OnceLock::new(),
             #[cfg(feature = "zstd")]
@@ -111,6 +114,12 @@ impl Representation {
     /// Says that the state was captured, and may be behind the events.
     pub(super) fn captured(mut self) -> Self {
         self.headers.insert(SNAPFOLD_SOURCE, HeaderValue::from_static("snapshots"));
+        self
+    }
+
+    /// Says whether each answer gets the headers of a quota.
+    pub(super) const fn counted(mut self, is_counted: bool) -> Self {
+        self.is_counted = is_counted;
         self
     }
 
@@ -183,11 +192,14 @@ impl Representation {
         if is_coded {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
         }
-        headers.insert(CONTENT_LENGTH, body.len().into());
         // What RFC 9110, section 15.4.5 wants in a 304, and the source.
         let kept = [ETAG, CACHE_CONTROL, CONTENT_LOCATION, VARY, SNAPFOLD_SOURCE];
         let kept = kept.into_iter().filter_map(|name| Some((headers.get(&name)?.clone(), name)));
-        let not_modified = kept.map(|(value, name)| (name, value)).collect();
+        let mut not_modified = kept.map(|(value, name)| (name, value)).collect();
+        if self.is_counted {
+            make_room(&mut headers);
+            make_room(&mut not_modified);
+        }
         CodedBody { body, tag, etag, headers, not_modified }
     }
 }

@@ -36,6 +36,11 @@ impl Gate {
         matches!(self, Self::Open)
     }
 
+    /// Whether every answer to a principal has the headers of its quota.
+    pub(crate) const fn counts_all(&self) -> bool {
+        matches!(self, Self::Guarded(_, limiter) if limiter.counts_all())
+    }
+
     /// Admits a request, or says why not. Whether the resource, its kind or its project exists plays
     /// no part.
     pub(crate) async fn admit(

@@ -81,6 +81,11 @@ impl Limiter {
         Self { default, meters: Arc::new(Cache::new(MAX_PRINCIPALS)), failures, clock }
     }
 
+    /// Whether every request of a principal is counted.
+    pub(crate) const fn counts_all(&self) -> bool {
+        self.default.is_some()
+    }
+
     /// Counts a request of a principal, by its own quota or the default one.
     pub(crate) fn count(&self, name: &str, own: Option<RequestQuota>) -> Counted {
         let Some(quota) = own.or(self.default) else { return Counted::Free };
@@ -111,6 +116,14 @@ impl Limiter {
                 Counted::Exceeded { meter, wait }
             }
         }
+    }
+}
+
+/// Makes room in prepared headers for those that [`Counted::describe`] adds to each copy: to enlarge
+/// a copy takes longer than to make it.
+pub(crate) fn make_room(headers: &mut HeaderMap) {
+    for name in [RATE_LIMIT_POLICY, RATE_LIMIT] {
+        headers.insert(name, HeaderValue::from_static(""));
     }
 }
 

@@ -150,6 +150,7 @@ impl Admitted<'_> {
         let policy = self.served.policy(state.key.tenant());
         let folds = self.served.admin(&state.key)?.folds_events();
         let rendered = Representation::render(state, self.media, freshness, &links, policy)?;
+        let rendered = rendered.counted(self.served.gate.counts_all());
         Ok(if folds { rendered } else { rendered.captured() })
     }
 
