@@ -29,6 +29,16 @@ impl Server {
     }
 }
 
+impl Server {
+    /// For how many seconds its thread has run.
+    fn busy(&self) -> f64 {
+        let path = format!("/proc/{}/schedstat", self.process.id());
+        let text = std::fs::read_to_string(path).unwrap();
+        let nanoseconds: f64 = text.split_whitespace().next().unwrap().parse().unwrap();
+        nanoseconds / 1e9
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         // It ends with its standard input.
@@ -47,8 +57,15 @@ fn on_other_core(command: &str, arguments: &[&str]) -> String {
     text
 }
 
-/// Answers per second.
-fn rate(wrk: &str, server: &Server, contestant: usize, id: &str, tag: &str, seconds: u64) -> f64 {
+/// Answers per second, and how many there were.
+fn rate(
+    wrk: &str,
+    server: &Server,
+    contestant: usize,
+    id: &str,
+    tag: &str,
+    seconds: u64,
+) -> (f64, f64) {
     let url = format!("http://127.0.0.1:{}{}", server.ports[contestant], path(id));
     let authorization = format!("Authorization: {}", server.authorization);
     let (duration, condition) = (format!("-d{seconds}s"), format!("If-None-Match: {tag}"));
@@ -61,8 +78,11 @@ fn rate(wrk: &str, server: &Server, contestant: usize, id: &str, tag: &str, seco
     arguments.push(&url);
     let text = on_other_core(wrk, &arguments);
     assert!(!text.contains("Non-2xx") && !text.contains("Socket errors"), "{text}");
-    let (_, rest) = text.split_once("Requests/sec:").unwrap();
-    rest.split_whitespace().next().unwrap().parse().unwrap()
+    // "  12345 requests in 1.00s, 1.23MB read"
+    let (before, after) = text.split_once(" requests in ").unwrap();
+    let count = before.split_whitespace().last().unwrap().parse().unwrap();
+    let (_, rest) = after.split_once("Requests/sec:").unwrap();
+    (rest.split_whitespace().next().unwrap().parse().unwrap(), count)
 }
 
 /// Checks that a contestant answers as it should, since wrk does not tell 200 from 304.
@@ -93,22 +113,30 @@ pub fn run(wrk: &str, turns: usize, seconds: u64) {
             check(&server, contestant, id, tag, "304");
         }
         let length = length >> 10;
-        let title = format!("200, {length} KB: answers/s");
-        tables.push((*id, "", Turns::new(&title, &CONTESTANTS)));
-        let title = format!("304, {length} KB: answers/s");
-        tables.push((*id, tag.as_str(), Turns::new(&title, &CONTESTANTS[..4])));
+        let new = |of: &str, names| {
+            let rates = Turns::new(&format!("{of}, {length} KB: answers/s"), names);
+            (rates, Turns::new(&format!("{of}, {length} KB: server's us of each"), names))
+        };
+        tables.push((*id, "", new("200", &CONTESTANTS)));
+        tables.push((*id, tag.as_str(), new("304", &CONTESTANTS[..4])));
     }
     for _ in 0..turns {
-        for (id, tag, table) in &mut tables {
+        for (id, tag, (rates, costs)) in &mut tables {
             for contestant in 0..if tag.is_empty() { 5 } else { 4 } {
-                table.add(contestant, rate(wrk, &server, contestant, id, tag, seconds));
+                let before = server.busy();
+                let (rate, count) = rate(wrk, &server, contestant, id, tag, seconds);
+                rates.add(contestant, rate);
+                costs.add(contestant, (server.busy() - before) * 1e6 / count);
             }
         }
     }
-    tables.iter().for_each(|(.., table)| table.print(0));
+    for (_, _, (rates, costs)) in &tables {
+        rates.print(0);
+        costs.print(2);
+    }
 
     // The same rate for all: half of what the first contestant can do.
-    let half = tables[0].2.median(0) / 2.0;
+    let half = tables[0].2.0.median(0) / 2.0;
     let this = std::env::current_exe().unwrap();
     let mut p50 = Turns::new(&format!("p50 at {half:.0}/s, 1 KB: us"), &CONTESTANTS[..4]);
     let mut p99 = Turns::new(&format!("p99 at {half:.0}/s, 1 KB: us"), &CONTESTANTS[..4]);

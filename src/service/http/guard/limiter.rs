@@ -1,7 +1,6 @@
 //! [`Limiter`]: counts the requests of each principal.
 
 use std::fmt;
-use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -150,14 +149,11 @@ impl Counted {
     }
 }
 
-/// The header `RateLimit`. Every answer has another one, so it is written without a `String`.
+/// The header `RateLimit`. Every answer has another one, so it is not formatted.
 fn state_value(left: u32, seconds: u64) -> Option<HeaderValue> {
-    // At most 44 bytes.
-    let mut text = [0_u8; 48];
-    let mut free = &mut text[..];
-    write!(free, "\"default\";r={left};t={seconds}").ok()?;
-    let free = free.len();
-    HeaderValue::from_bytes(text.get(..text.len() - free)?).ok()
+    let (mut first, mut second) = (itoa::Buffer::new(), itoa::Buffer::new());
+    let parts = ["\"default\";r=", first.format(left), ";t=", second.format(seconds)];
+    HeaderValue::try_from(parts.concat()).ok()
 }
 
 /// Rounds up.
