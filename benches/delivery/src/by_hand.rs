@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::io::Write as _;
-use std::sync::Arc;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::body::Body;
@@ -12,9 +14,13 @@ use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
+use governor::clock::DefaultClock;
+use governor::middleware::StateInformationMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
 use http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, ETAG,
-    IF_NONE_MATCH, LINK, VARY,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE,
+    ETAG, IF_NONE_MATCH, LINK, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use sha2::{Digest as _, Sha256};
@@ -54,7 +60,8 @@ impl Prepared {
     }
 }
 
-type Names = (String, String, String);
+/// Project, kind and id.
+pub type Names = (String, String, String);
 
 /// Sends what is ready: the same headers and bytes as the delivery.
 pub fn prepared(all: HashMap<Names, Prepared>) -> Router {
@@ -66,6 +73,60 @@ pub fn prepared(all: HashMap<Names, Prepared>) -> Router {
         Ok(all.get(&names).ok_or(StatusCode::NOT_FOUND)?.answer(request.headers()))
     }
     Router::new().route(ROUTE, get(handler)).with_state(Arc::new(all))
+}
+
+/// A key as one stores it by hand: found by its hash.
+struct HandKey {
+    name: &'static str,
+    kinds: Vec<String>,
+    limiter: RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>,
+}
+
+struct Guarded {
+    all: HashMap<Names, Prepared>,
+    keys: HashMap<[u8; 32], HandKey>,
+    /// The reads of each principal, for an audit trail.
+    reads: Mutex<HashMap<&'static str, (u64, SystemTime)>>,
+}
+
+/// The same behind a key, its scope, a quota with its headers, and a count of reads.
+pub fn guarded(all: HashMap<Names, Prepared>, secret: &str) -> Router {
+    async fn handler(
+        State(state): State<Arc<Guarded>>,
+        Path(names): Path<Names>,
+        request: Request,
+    ) -> Result<Response, StatusCode> {
+        let unknown = StatusCode::UNAUTHORIZED;
+        let given = request.headers().get(AUTHORIZATION).and_then(|text| text.to_str().ok());
+        let secret = given.and_then(|text| text.strip_prefix("Bearer ")).ok_or(unknown)?;
+        let hash: [u8; 32] = Sha256::digest(secret).into();
+        let key = state.keys.get(&hash).ok_or(unknown)?;
+        if !key.kinds.contains(&names.1) {
+            return Err(StatusCode::FORBIDDEN);
+        }
+        let left = key.limiter.check().map_err(|_| StatusCode::TOO_MANY_REQUESTS)?;
+        let left = left.remaining_burst_capacity();
+        {
+            let now = SystemTime::now();
+            let mut reads = state.reads.lock().unwrap();
+            let (count, last) = reads.entry(key.name).or_insert((0, now));
+            (*count, *last) = (*count + 1, now);
+        }
+        let prepared = state.all.get(&names).ok_or(StatusCode::NOT_FOUND)?;
+        let mut response = prepared.answer(request.headers());
+        let policy = HeaderValue::from_static("\"default\";q=1000000000;w=60");
+        let state = HeaderValue::try_from(format!("\"default\";r={left};t=1")).unwrap();
+        response.headers_mut().insert(HeaderName::from_static("ratelimit-policy"), policy);
+        response.headers_mut().insert(HeaderName::from_static("ratelimit"), state);
+        Ok(response)
+    }
+    let quota = Quota::with_period(Duration::from_nanos(60)).unwrap();
+    let quota = quota.allow_burst(NonZeroU32::new(1_000_000_000).unwrap());
+    let limiter = RateLimiter::direct(quota).with_middleware();
+    let key = HandKey { name: "bench", kinds: vec!["cart".to_owned()], limiter };
+    let keys = HashMap::from([(Sha256::digest(secret).into(), key)]);
+    let state = Arc::new(Guarded { all, keys, reads: Mutex::default() });
+    Router::new().route(ROUTE, get(handler)).with_state(state)
 }
 
 /// Loads, encodes and hashes each time.

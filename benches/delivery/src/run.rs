@@ -118,11 +118,11 @@ pub fn run(wrk: &str, turns: usize, seconds: u64) {
             (rates, Turns::new(&format!("{of}, {length} KB: server's us of each"), names))
         };
         tables.push((*id, "", new("200", &CONTESTANTS)));
-        tables.push((*id, tag.as_str(), new("304", &CONTESTANTS[..4])));
+        tables.push((*id, tag.as_str(), new("304", &CONTESTANTS[..5])));
     }
     for _ in 0..turns {
         for (id, tag, (rates, costs)) in &mut tables {
-            for contestant in 0..if tag.is_empty() { 5 } else { 4 } {
+            for contestant in 0..if tag.is_empty() { 6 } else { 5 } {
                 let before = server.busy();
                 let (rate, count) = rate(wrk, &server, contestant, id, tag, seconds);
                 rates.add(contestant, rate);
@@ -138,10 +138,10 @@ pub fn run(wrk: &str, turns: usize, seconds: u64) {
     // The same rate for all: half of what the first contestant can do.
     let half = tables[0].2.0.median(0) / 2.0;
     let this = std::env::current_exe().unwrap();
-    let mut p50 = Turns::new(&format!("p50 at {half:.0}/s, 1 KB: us"), &CONTESTANTS[..4]);
-    let mut p99 = Turns::new(&format!("p99 at {half:.0}/s, 1 KB: us"), &CONTESTANTS[..4]);
+    let mut p50 = Turns::new(&format!("p50 at {half:.0}/s, 1 KB: us"), &CONTESTANTS[..5]);
+    let mut p99 = Turns::new(&format!("p99 at {half:.0}/s, 1 KB: us"), &CONTESTANTS[..5]);
     for _ in 0..turns {
-        for contestant in 0..4 {
+        for contestant in 0..5 {
             let port = &server.ports[contestant];
             let (rate, time) = (half.to_string(), seconds.to_string());
             let arguments = ["pace", port, &server.authorization, &rate, &time];

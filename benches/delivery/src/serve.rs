@@ -18,12 +18,14 @@ use snapfold::ledger::StoreLedger;
 use snapfold::service::http::{ApiKey, ApiKeys, Delivery, Permission, RequestQuota, Scope};
 use tower_service::Service;
 
-use crate::by_hand::{Prepared, loading, prepared, rendered};
+use crate::by_hand::guarded as guarded_by_hand;
+use crate::by_hand::{Names, Prepared, loading, prepared, rendered};
 use crate::cart::{IDS, Shop, key, path};
 
 /// The names of the contestants, in the order in which their ports are printed.
-pub const CONTESTANTS: [&str; 5] = [
+pub const CONTESTANTS: [&str; 6] = [
     "by hand, prepared",
+    "by hand, key, quota, audit",
     "delivery, open",
     "delivery, open, nested in axum",
     "delivery, key, quota, audit",
@@ -38,6 +40,7 @@ pub fn serve() {
         let shop = Shop::new();
         let (open, guarded, secret) = deliveries(&shop);
         let by_hand = by_hand(&shop, &open).await;
+        let with_key = guarded_by_hand(all_prepared(&shop, &open).await, &secret);
         for (id, _) in IDS {
             println!("{}", answer(&open, id).await.1["etag"].to_str().unwrap());
         }
@@ -46,6 +49,7 @@ pub fn serve() {
         let to_load = loading(shop.engine.clone());
         // In the order of `CONTESTANTS`. Those by hand have a router because they need one.
         serve_on_a_port(by_hand).await;
+        serve_on_a_port(with_key).await;
         serve_on_a_port(open).await;
         serve_on_a_port(nested).await;
         serve_on_a_port(guarded).await;
@@ -80,6 +84,10 @@ where
 
 /// The handler that sends what is ready: what `delivery` answers.
 pub async fn by_hand(shop: &Shop, delivery: &Delivery) -> Router {
+    prepared(all_prepared(shop, delivery).await)
+}
+
+async fn all_prepared(shop: &Shop, delivery: &Delivery) -> HashMap<Names, Prepared> {
     let mut ready = HashMap::new();
     for (id, length) in IDS {
         let (body, headers) = answer(delivery, id).await;
@@ -90,7 +98,7 @@ pub async fn by_hand(shop: &Shop, delivery: &Delivery) -> Router {
         let names = ("~".to_owned(), "cart".to_owned(), id.to_owned());
         ready.insert(names, Prepared::new(body, headers));
     }
-    prepared(ready)
+    ready
 }
 
 /// A delivery for everybody, one with keys, a quota and an audit trail of all reads, and a key of it.
