@@ -206,8 +206,7 @@ impl DeliveryBuilder {
     /// [`ErrorKind::InvalidInput`] unless exactly one of [`authenticator`](Self::authenticator) and
     /// [`open_to_everybody`](Self::open_to_everybody) was called, or if the prefix is neither empty
     /// nor a path without a slash at its end, or if the [modes](Self::modes) do not allow the other
-    /// settings; [`ErrorKind::Unsupported`] if the operating system has
-    /// no random bits for a secret.
+    /// settings; [`ErrorKind::Unsupported`] if the operating system has no random bits for a secret.
     pub fn build(self) -> Result<Delivery, Error> {
         let invalid = |message: &str| Error::new(ErrorKind::InvalidInput, NAME, message);
         let contradiction = self

@@ -71,7 +71,11 @@ pub(super) fn document(meta: &SnapshotMeta, links: &Links) -> Vec<u8> {
 
 /// The entity tag of a document that is not a state.
 pub(super) fn tag_of(document: &[u8]) -> String {
-    let hash: [u8; 32] = Sha256::digest(document).into();
+    tag_of_hash(Sha256::digest(document).into())
+}
+
+/// The same for the SHA-256 of the document.
+pub(super) fn tag_of_hash(hash: [u8; 32]) -> String {
     let (short, _) = hash.split_at(16);
     format!("\"{}\"", hex(short))
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Response};
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 use super::Admitted;
 use crate::service::http::body::DeliveryBody;
@@ -52,7 +53,8 @@ impl Admitted<'_> {
 
     /// A document that only another release changes.
     fn about(&self, document: Bytes) -> Result<Response<DeliveryBody>, HttpProblem> {
-        let mut response = self.conditional(Media::Json.name(), document)?;
+        let hash = Sha256::digest(&document).into();
+        let mut response = self.conditional(Media::Json.name(), document, hash)?;
         let value = HeaderValue::from_static("max-age=60");
         response.headers_mut().insert(CACHE_CONTROL, value);
         Ok(response)

@@ -19,11 +19,11 @@ use headers::ETag;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, VARY};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
+use sha2::{Digest as _, Sha256};
 
 use super::body::DeliveryBody;
 use super::cache_policy::Freshness;
 use super::condition::{Outcome, evaluate};
-
 use super::guard::Permit;
 use super::media::Media;
 use super::problem::HttpProblem;
@@ -31,7 +31,7 @@ use super::query::Parameters;
 use super::query_parameter::QueryParameter;
 use super::route::Resource;
 use super::served::Served;
-use super::snapshot_document::tag_of;
+use super::snapshot_document::tag_of_hash;
 use crate::key::AggregateKey;
 use crate::manager::SnapshotAdmin;
 
@@ -105,9 +105,20 @@ impl Admitted<'_> {
     fn other(
         &self,
         media_type: &'static str,
-        body: impl Into<Bytes>,
+        body: Vec<u8>,
     ) -> Result<Response<DeliveryBody>, HttpProblem> {
-        let mut response = self.conditional(media_type, body.into())?;
+        let hash = Sha256::digest(&body).into();
+        self.hashed(media_type, body.into(), hash)
+    }
+
+    /// The same with the SHA-256 of the bytes.
+    fn hashed(
+        &self,
+        media_type: &'static str,
+        body: Bytes,
+        hash: [u8; 32],
+    ) -> Result<Response<DeliveryBody>, HttpProblem> {
+        let mut response = self.conditional(media_type, body, hash)?;
         let policy = self.served.policy(&self.permit.target().tenant);
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, policy.value(Freshness::Now));
@@ -116,13 +127,15 @@ impl Admitted<'_> {
         Ok(response)
     }
 
-    /// Answers with bytes and their entity tag, if the conditions of the request hold.
+    /// Answers with bytes and the entity tag that their SHA-256 gives them, if the conditions of the
+    /// request hold.
     fn conditional(
         &self,
         media_type: &'static str,
         body: Bytes,
+        hash: [u8; 32],
     ) -> Result<Response<DeliveryBody>, HttpProblem> {
-        let tag = tag_of(&body);
+        let tag = tag_of_hash(hash);
         let etag: Option<ETag> = tag.parse().ok();
         let with_body = self.request.method != Method::HEAD;
         let mut response = match evaluate(&self.request.headers, etag.as_ref()) {

@@ -19,14 +19,15 @@ impl Admitted<'_> {
         let (key, admin) = self.aggregate()?;
         let id = self.permit.target().snapshot.ok_or_else(none)?;
         let record = admin.record(key, id).await?.ok_or_else(none)?.into_bytes();
-        let mut response = self.other(media::RECORD, record.clone())?;
+        let hash = Sha256::digest(&record).into();
+        let mut response = self.hashed(media::RECORD, record.clone(), hash)?;
         if response.status() != StatusCode::OK {
             return Ok(response);
         }
         let headers = response.headers_mut();
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         // Of the whole record, whatever is sent of it (RFC 9530).
-        if let Some(digest) = repr_digest(Sha256::digest(&record).into()) {
+        if let Some(digest) = repr_digest(hash) {
             headers.insert(REPR_DIGEST, digest);
         }
         // No other method has ranges (RFC 9110, section 14.2).
