@@ -120,6 +120,8 @@ mod readme {}
 mod backend;
 #[cfg(any(feature = "file", feature = "http"))]
 mod blocking;
+#[cfg(any(feature = "file", feature = "object-store"))]
+mod byte_reader;
 mod checksum;
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -135,11 +137,14 @@ pub mod events;
 mod generation;
 mod hex;
 mod key;
+mod key_locks;
 pub mod layer;
 pub mod ledger;
 pub mod manager;
 mod mark;
 mod policy;
+#[cfg(any(feature = "http", feature = "object-store"))]
+mod random;
 pub mod record;
 pub mod retention;
 pub mod service;
@@ -159,6 +164,8 @@ mod walker;
 pub use backend::file;
 #[cfg(feature = "memory")]
 pub use backend::memory::{MemoryEvents, MemoryStore};
+#[cfg(feature = "object-store")]
+pub use backend::object_store;
 #[cfg(feature = "postgres")]
 pub use backend::postgres;
 #[doc(inline)]

@@ -2,6 +2,8 @@
 
 mod change;
 mod marks;
+#[cfg(any(feature = "file", feature = "object-store"))]
+mod wire;
 
 use std::fmt;
 
@@ -10,6 +12,8 @@ use crate::timestamp::Timestamp;
 
 pub use change::MarkChange;
 pub use marks::Marks;
+#[cfg(any(feature = "file", feature = "object-store"))]
+pub(crate) use wire::{put_marks, read_marks};
 
 /// The meaning of a [`Mark`] for its snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -29,6 +29,9 @@ pub enum Remains {
     Backups,
     /// Blocks of the disk that the file system has freed but not overwritten.
     FreedBlocks,
+    /// Earlier versions of objects, if the bucket keeps them, and records whose puts failed within the
+    /// last hour.
+    ObjectVersions,
     /// Deleted rows of a database, until it has vacuumed the table, and its write-ahead log.
     DeadRows,
     /// The audit trail, statistics and schedules. They contain the key, and no state.
@@ -70,6 +73,10 @@ impl fmt::Display for Remains {
             Self::Unknown => "the store does not say whether deleted bytes leave its disk",
             Self::Backups => "backups and copies of the store: delete them as well",
             Self::FreedBlocks => "blocks of the disk that were freed and not yet overwritten",
+            Self::ObjectVersions => {
+                "earlier versions of objects, if the bucket keeps them, and failed puts of the last \
+                 hour, until a sweep"
+            }
             Self::DeadRows => "dead rows until the next VACUUM, and the write-ahead log",
             Self::Ledger => "audit trail, statistics and schedules, which contain the key",
             Self::Events => "the events, which snapfold never deletes",

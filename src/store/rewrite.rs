@@ -52,7 +52,7 @@ impl Rewrite {
     }
 
     /// Returns the header of the expected record; empty if it cannot be parsed.
-    #[cfg(feature = "postgres")]
+    #[cfg(any(feature = "postgres", feature = "object-store"))]
     pub(crate) fn expected_header(&self) -> &[u8] {
         header_bytes(&self.expected).unwrap_or_default()
     }

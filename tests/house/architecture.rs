@@ -9,13 +9,16 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 8] = [
     &[
         "blocking",
+        "byte_reader",
         "clock",
         "error",
         "generation",
         "hex",
         "key",
+        "key_locks",
         "mark",
         "policy",
+        "random",
         "snapshot_id",
         "timestamp",
     ],

@@ -3,7 +3,6 @@
 mod archive;
 mod keys;
 mod lists;
-mod locks;
 mod plan;
 mod read;
 mod report;
@@ -15,9 +14,9 @@ mod write;
 use std::fmt;
 use std::sync::Arc;
 
-use self::locks::KeyLocks;
 use crate::error::Error;
 use crate::key::AggregateKey;
+use crate::key_locks::KeyLocks;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{Capabilities, Lookup, Query, SnapshotStore};
 

@@ -12,7 +12,6 @@ use super::cursor::CursorSeal;
 use super::delivery::Delivery;
 use super::delivery_modes::DeliveryModes;
 use super::guard::{AccessSums, Authenticator, Gate, Limiter, RequestQuota};
-use super::random::random;
 use super::rendered_states::RenderedStates;
 use super::served::Served;
 use super::write::Writes;
@@ -20,6 +19,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind};
 use crate::ledger::Ledger;
 use crate::manager::Kinds;
+use crate::random::random;
 
 const NAME: &str = "build a delivery";
 

@@ -25,7 +25,6 @@ mod problem;
 mod problem_kind;
 mod query;
 mod query_parameter;
-mod random;
 mod read;
 mod redirect;
 mod rendered_states;

@@ -4,6 +4,8 @@
 
 mod file;
 mod memory;
+#[cfg(feature = "object-store")]
+mod object_store;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod register;

@@ -1,7 +1,7 @@
 //! [`DeleteBody`]: the content of a delete frame.
 
-use super::bytes::Bytes;
 use super::guard::{GUARD_BYTES, put_guard, unguarded};
+use crate::byte_reader::ByteReader;
 use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::snapshot_id::SnapshotId;
@@ -76,7 +76,7 @@ impl<'a> DeleteBody<'a> {
 
     /// Parses a body whose checksum matches.
     pub(crate) fn parse(body: &'a [u8]) -> Option<Self> {
-        let mut reader = Bytes(unguarded(body));
+        let mut reader = ByteReader(unguarded(body));
         let [code, 0] = reader.array()? else { return None };
         let lengths = [reader.u16()?, reader.u16()?, reader.u16()?];
         let number = reader.u64()?;

@@ -1,7 +1,7 @@
 //! [`Head`]: the first bytes of a segment.
 
-use super::bytes::Bytes;
 use super::{Bad, FORMAT, check_magic};
+use crate::byte_reader::ByteReader;
 use crate::checksum::crc32;
 
 /// The length of a segment's head. The first frame follows.
@@ -35,7 +35,7 @@ impl Head {
 
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Bad> {
         let short = || Bad::Damaged("the segment head is incomplete");
-        let mut reader = Bytes(bytes);
+        let mut reader = ByteReader(bytes);
         check_magic(&mut reader, MAGIC)?;
         let checked = bytes.get(..44).ok_or_else(short)?;
         let mut rest = || {

@@ -1,14 +1,13 @@
 //! [`MarksBody`]: the content of a marks frame.
 
-use super::bytes::Bytes;
 use super::guard::{GUARD_BYTES, put_guard, unguarded};
+use crate::byte_reader::ByteReader;
 use crate::checksum::crc32;
 use crate::generation::Generation;
 use crate::key::AggregateKey;
-use crate::mark::{Mark, MarkKind, Marks};
+use crate::mark::{Marks, put_marks, read_marks};
 use crate::record::Header;
 use crate::snapshot_id::SnapshotId;
-use crate::timestamp::Timestamp;
 
 /// The body of a marks frame: all marks of one snapshot after a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +59,7 @@ impl<'a> MarksBody<'a> {
 
     /// Parses a body whose checksum matches.
     pub(crate) fn parse(body: &'a [u8]) -> Option<Self> {
-        let mut reader = Bytes(unguarded(body));
+        let mut reader = ByteReader(unguarded(body));
         let Identity { parts: [tenant, kind, id], snapshot } = read_identity(&mut reader)?;
         let marks = read_marks(&mut reader)?;
         reader.0.is_empty().then_some(Self { tenant, kind, id, snapshot, marks })
@@ -69,13 +68,13 @@ impl<'a> MarksBody<'a> {
     /// Returns the snapshot that a body belongs to, even if the marks in it are damaged.
     pub(crate) fn identify(body: &[u8]) -> Option<(AggregateKey, SnapshotId)> {
         let Identity { parts: [tenant, kind, id], snapshot } =
-            read_identity(&mut Bytes(unguarded(body)))?;
+            read_identity(&mut ByteReader(unguarded(body)))?;
         Some((AggregateKey::from_stored(tenant, kind, id).ok()?, snapshot))
     }
 }
 
 /// Reads the identity, which has its own checksum so that a damaged frame can still be attributed.
-fn read_identity<'a>(reader: &mut Bytes<'a>) -> Option<Identity<'a>> {
+fn read_identity<'a>(reader: &mut ByteReader<'a>) -> Option<Identity<'a>> {
     let checksum = reader.u32()?;
     let start = reader.0;
     let lengths = [reader.u16()?, reader.u16()?, reader.u16()?];
@@ -87,49 +86,7 @@ fn read_identity<'a>(reader: &mut Bytes<'a>) -> Option<Identity<'a>> {
     (crc32(bytes) == checksum).then_some(Identity { parts: [tenant?, kind?, id?], snapshot })
 }
 
-/// Appends `marks` to `out` in a self-delimiting form.
-pub(super) fn put_marks(out: &mut Vec<u8>, marks: &Marks) {
-    out.push(u8::try_from(marks.len()).unwrap_or(u8::MAX));
-    for mark in marks.iter() {
-        out.push(match mark.kind {
-            MarkKind::Pin => 1,
-            MarkKind::Retirement => 2,
-        });
-        let texts = [&mark.name, &mark.actor, &mark.note];
-        for text in texts {
-            out.extend_from_slice(&length(text).to_le_bytes());
-        }
-        out.extend_from_slice(&mark.at.as_micros().to_le_bytes());
-        for text in texts {
-            out.extend_from_slice(text.as_bytes());
-        }
-    }
-}
-
-/// Reads the marks that [`put_marks`] wrote. Returns `None` if they exceed the limits for a
-/// snapshot or are out of order.
-pub(super) fn read_marks(reader: &mut Bytes<'_>) -> Option<Marks> {
-    let count = usize::from(reader.u8()?);
-    if count > Marks::MAX {
-        return None;
-    }
-    let mut read = Vec::with_capacity(count);
-    for _ in 0..count {
-        let kind = match reader.u8()? {
-            1 => MarkKind::Pin,
-            2 => MarkKind::Retirement,
-            _ => return None,
-        };
-        let lengths = [reader.u16()?, reader.u16()?, reader.u16()?];
-        let at = Timestamp::from_micros(reader.u64()?.cast_signed());
-        let [name, actor, note] = lengths.map(|len| reader.text(len.into()));
-        read.push(Mark::new(kind, name?, at).actor(actor?).note(note?));
-    }
-    let marks = Marks::new(read.iter().cloned()).ok()?;
-    (*marks == *read).then_some(marks)
-}
-
-/// Returns the length of a part of a key or a string of a mark, which is at most 65,535 bytes.
+/// Returns the length of a part of a key, which is at most 65,535 bytes.
 fn length(text: &str) -> u16 {
     u16::try_from(text.len()).unwrap_or(u16::MAX)
 }
@@ -137,6 +94,8 @@ fn length(text: &str) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mark::Mark;
+    use crate::timestamp::Timestamp;
 
     fn at(micros: i64) -> Timestamp {
         Timestamp::from_micros(micros)
@@ -161,30 +120,6 @@ mod tests {
                 assert_eq!(MarksBody::parse(&body[..len]), None, "cut to {len}");
             }
         }
-    }
-
-    #[test]
-    fn what_no_snapshot_can_have_is_no_set_of_marks() {
-        let read = |bytes: &[u8]| read_marks(&mut Bytes(bytes));
-        let bytes = |marks: &[Mark]| {
-            let mut out = vec![u8::try_from(marks.len()).unwrap()];
-            for mark in marks {
-                let mut one = Vec::new();
-                put_marks(&mut one, &Marks::new([mark.clone()]).unwrap());
-                out.extend_from_slice(&one[1..]);
-            }
-            out
-        };
-        let (a, b) = (Mark::pin("a", at(1)), Mark::pin("b", at(1)));
-        assert!(read(&bytes(&[a.clone(), b.clone()])).is_some());
-        assert_eq!(read(&bytes(&[b, a.clone()])), None);
-        assert_eq!(read(&bytes(&[a.clone(), a.clone()])), None);
-        let many: Vec<_> = (0..=Marks::MAX).map(|n| Mark::pin(format!("{n:02}"), at(1))).collect();
-        assert!(read(&bytes(&many[1..])).is_some());
-        assert_eq!(read(&bytes(&many)), None);
-        let mut unknown = bytes(&[a]);
-        unknown[1] = 3;
-        assert_eq!(read(&unknown), None);
     }
 
     #[test]

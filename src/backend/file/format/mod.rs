@@ -1,7 +1,6 @@
 //! The byte formats of the store's files. `docs/format-file-store.md` specifies them: change both
 //! together.
 
-pub(super) mod bytes;
 pub(super) mod checksum;
 mod delete;
 pub(super) mod flaw;
@@ -14,6 +13,7 @@ mod marks;
 pub(super) mod names;
 mod seal;
 pub(super) mod tag;
+mod zigzag;
 
 pub(super) use delete::{DeleteBody, DeleteScope};
 pub(super) use frame::{
@@ -23,6 +23,8 @@ pub(super) use head::{HEAD_BYTES, Head};
 pub(super) use manifest::{Entry, Manifest};
 pub(super) use marks::MarksBody;
 pub(super) use seal::{SEAL_BYTES, SegmentSeal, encode_seal};
+
+use crate::byte_reader::ByteReader;
 
 /// The format number that this release writes into each of its files, and the only one it reads.
 pub(super) const FORMAT: u16 = 1;
@@ -39,7 +41,7 @@ pub(crate) enum Bad {
 }
 
 /// Checks the first eight bytes of a file: six bytes of magic and two bytes of format.
-pub(super) fn check_magic(bytes: &mut bytes::Bytes<'_>, magic: [u8; 6]) -> Result<(), Bad> {
+pub(super) fn check_magic(bytes: &mut ByteReader<'_>, magic: [u8; 6]) -> Result<(), Bad> {
     let found: [u8; 6] = bytes.array().ok_or(Bad::Damaged("the file is too short"))?;
     if found != magic {
         return Err(Bad::Foreign);

@@ -1,8 +1,8 @@
 //! [`SegmentSeal`]: the body of the last frame of a sealed segment.
 
-use super::bytes::Bytes;
 use super::frame::{Frame, Kind, frame_bytes};
 use super::guard::{GUARD_BYTES, put_guard, unguarded};
+use crate::byte_reader::ByteReader;
 
 /// The space that a seal takes in its segment.
 pub(crate) const SEAL_BYTES: u64 = frame_bytes(GUARD_BYTES as u64 + 32);
@@ -31,7 +31,7 @@ impl SegmentSeal {
 
     /// Parses a body whose checksum matches.
     pub(crate) fn parse(body: &[u8]) -> Option<Self> {
-        let mut reader = Bytes(unguarded(body));
+        let mut reader = ByteReader(unguarded(body));
         let seal = Self {
             puts: reader.u64()?,
             others: reader.u64()?,

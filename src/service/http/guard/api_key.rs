@@ -8,7 +8,7 @@ use super::principal::Scope;
 use super::quota::RequestQuota;
 use crate::error::Error;
 use crate::hex::hex;
-use crate::service::http::random::random;
+use crate::random::random;
 use crate::timestamp::Timestamp;
 
 /// A key as the server keeps it: the hash of its secret, and what it allows.

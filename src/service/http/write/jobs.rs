@@ -13,10 +13,10 @@ use super::action::WriteAction;
 use super::answer::WriteOutcome;
 use crate::clock::Clock;
 use crate::hex::hex;
+use crate::random::random;
 use crate::service::RunCounts;
 use crate::service::http::problem::HttpProblem;
 use crate::service::http::query_parameter::QueryParameter;
-use crate::service::http::random::random;
 use crate::service::http::segment::encode;
 use crate::timestamp::Timestamp;
 

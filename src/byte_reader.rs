@@ -1,14 +1,11 @@
-//! Reads little-endian values and varints from a byte slice without indexing.
-
-use crate::record::wire;
-pub(super) use crate::record::wire::put_varint;
+//! [`ByteReader`]: reads little-endian values and varints without indexing.
 
 /// The bytes that are left to read. Every method returns `None` at the end of the bytes.
 #[derive(Clone, Copy)]
-pub(crate) struct Bytes<'a>(pub(super) &'a [u8]);
+pub(crate) struct ByteReader<'a>(pub(crate) &'a [u8]);
 
-impl<'a> Bytes<'a> {
-    pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+impl<'a> ByteReader<'a> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (taken, rest) = self.0.split_first_chunk::<N>()?;
         self.0 = rest;
         Some(*taken)
@@ -28,7 +25,7 @@ impl<'a> Bytes<'a> {
         self.array::<1>().map(|[byte]| byte)
     }
 
-    pub(super) fn u16(&mut self) -> Option<u16> {
+    pub(crate) fn u16(&mut self) -> Option<u16> {
         self.array().map(u16::from_le_bytes)
     }
 
@@ -41,7 +38,8 @@ impl<'a> Bytes<'a> {
     }
 
     /// Reads seven bits per byte, low bits first, from at most ten bytes.
-    pub(super) fn varint(&mut self) -> Option<u64> {
+    #[cfg(feature = "file")]
+    pub(crate) fn varint(&mut self) -> Option<u64> {
         let mut value = 0;
         for shift in (0..70).step_by(7) {
             let byte = self.u8()?;
@@ -58,33 +56,21 @@ impl<'a> Bytes<'a> {
     }
 }
 
-/// Encodes the wrapping difference `to - from` as a number that is small if the two are close.
-pub(super) fn zigzag(from: u64, to: u64) -> u64 {
-    wire::zigzag(to.wrapping_sub(from).cast_signed())
-}
-
-/// Returns the `to` that was passed to [`zigzag`].
-pub(super) fn unzigzag(from: u64, coded: u64) -> u64 {
-    from.wrapping_add(wire::unzigzag(coded).cast_unsigned())
-}
-
-#[cfg(test)]
+#[cfg(all(test, feature = "file"))]
 mod tests {
     use super::*;
+    use crate::record::wire::put_varint;
 
     #[test]
-    fn varints_and_differences_come_back_as_they_were() {
+    fn varints_come_back_as_they_were() {
         for value in [0, 1, 127, 128, 300, 1 << 35, u64::MAX - 1, u64::MAX] {
             let mut out = Vec::new();
             put_varint(&mut out, value);
-            let mut bytes = Bytes(&out);
+            let mut bytes = ByteReader(&out);
             assert_eq!(bytes.varint(), Some(value));
             assert!(bytes.0.is_empty());
-            assert_eq!(Bytes(&out[..out.len() - 1]).varint(), None);
-            for from in [0, 5, u64::MAX] {
-                assert_eq!(unzigzag(from, zigzag(from, value)), value);
-            }
+            assert_eq!(ByteReader(&out[..out.len() - 1]).varint(), None);
         }
-        assert_eq!(Bytes(&[0xff; 11]).varint(), None);
+        assert_eq!(ByteReader(&[0xff; 11]).varint(), None);
     }
 }

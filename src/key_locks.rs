@@ -14,7 +14,7 @@ type Locks = HashMap<AggregateKey, Arc<RwLock<()>>>;
 /// A lock per key, and not one of a fixed number of stripes: calls for different aggregates then
 /// never wait for each other, so a caller that does not poll one call cannot block another.
 #[derive(Default)]
-pub(super) struct KeyLocks(Arc<Mutex<Locks>>);
+pub(crate) struct KeyLocks(Arc<Mutex<Locks>>);
 
 /// A use of a key's lock. Dropping the last one removes the lock.
 struct Lease {
@@ -24,24 +24,24 @@ struct Lease {
 }
 
 // The guard is dropped before the lease, because fields are dropped in this order.
-pub(super) struct SharedLock {
+pub(crate) struct SharedLock {
     _guard: OwnedRwLockReadGuard<()>,
     _lease: Lease,
 }
 
-pub(super) struct ExclusiveLock {
+pub(crate) struct ExclusiveLock {
     _guard: OwnedRwLockWriteGuard<()>,
     _lease: Lease,
 }
 
 impl KeyLocks {
-    pub(super) async fn shared(&self, key: &AggregateKey) -> SharedLock {
+    pub(crate) async fn shared(&self, key: &AggregateKey) -> SharedLock {
         let lease = self.lease(key);
         SharedLock { _guard: Arc::clone(&lease.lock).read_owned().await, _lease: lease }
     }
 
     /// Locks several keys, in ascending order and each once, so that calls cannot wait in a circle.
-    pub(super) async fn shared_all<'k>(
+    pub(crate) async fn shared_all<'k>(
         &self,
         keys: impl Iterator<Item = &'k AggregateKey>,
     ) -> Vec<SharedLock> {
@@ -55,7 +55,7 @@ impl KeyLocks {
         held
     }
 
-    pub(super) async fn exclusive(&self, key: &AggregateKey) -> ExclusiveLock {
+    pub(crate) async fn exclusive(&self, key: &AggregateKey) -> ExclusiveLock {
         let lease = self.lease(key);
         ExclusiveLock { _guard: Arc::clone(&lease.lock).write_owned().await, _lease: lease }
     }

@@ -1,0 +1,136 @@
+//! Deletes and marks.
+
+use std::collections::HashMap;
+
+use futures_util::FutureExt as _;
+
+use super::error::{RequestEffect, failed};
+use super::in_flight::make_all;
+use super::index::Indexed;
+use super::store::Shared;
+use super::update::Change;
+use crate::error::Error;
+use crate::key::AggregateKey;
+use crate::mark::{MarkChange, Marks};
+use crate::snapshot_id::SnapshotId;
+use crate::store::{DeleteOptions, DeletePlan, Deleted, Erased, Remains, Selection};
+
+impl Shared {
+    pub(super) async fn delete(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        options: DeleteOptions,
+    ) -> Result<Deleted, Error> {
+        let (deleted, removed) = self.remove(key, selection, options).await?;
+        let paths = removed.iter().map(|it| self.layout.record(key, it.id, it.object));
+        self.discard(paths.collect::<Result<_, _>>()?).await;
+        Ok(deleted)
+    }
+
+    pub(super) async fn delete_many(
+        &self,
+        selected: &[(&AggregateKey, &[SnapshotId])],
+        options: DeleteOptions,
+    ) -> Result<Vec<Deleted>, Error> {
+        let mut groups: HashMap<&AggregateKey, Vec<usize>> = HashMap::new();
+        for (position, (key, _)) in selected.iter().enumerate() {
+            groups.entry(key).or_default().push(position);
+        }
+        // The elements of one key one after the other, as the contract says.
+        let deletes = groups.into_iter().map(|(key, positions)| {
+            async move {
+                let mut deleted = Vec::with_capacity(positions.len());
+                for position in positions {
+                    let ids = selected.get(position).map_or::<&[_], _>(&[], |(_, ids)| ids);
+                    let selection = Selection::Ids(ids);
+                    deleted.push((position, self.delete(key, selection, options).await?));
+                }
+                Ok(deleted)
+            }
+            .boxed()
+        });
+        let groups = make_all(self.options.in_flight, deletes.collect()).await?;
+        let mut all = vec![Deleted::default(); selected.len()];
+        for (position, deleted) in groups.into_iter().flatten() {
+            if let Some(place) = all.get_mut(position) {
+                *place = deleted;
+            }
+        }
+        Ok(all)
+    }
+
+    pub(super) async fn erase(&self, key: &AggregateKey) -> Result<Erased, Error> {
+        let options = DeleteOptions::default().overrule_pins(true);
+        let (deleted, removed) = self.remove(key, Selection::All, options).await?;
+        if self.layout.index(key).is_ok() {
+            let paths = removed.iter().map(|it| self.layout.record(key, it.id, it.object));
+            let paths = paths.collect::<Result<Vec<_>, _>>()?;
+            for path in &paths {
+                self.memory.forget(path);
+            }
+            if !paths.is_empty() {
+                let gone = self.remote.delete(paths).await;
+                gone.map_err(|error| failed("erase an aggregate", RequestEffect::Write, &error))?;
+            }
+            // What an earlier call could not delete.
+            self.sweep_aggregate(key).await?;
+        }
+        Ok(Erased::new(deleted, [Remains::ObjectVersions]))
+    }
+
+    /// Removes snapshots from the index, and returns them.
+    async fn remove(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        options: DeleteOptions,
+    ) -> Result<(Deleted, Vec<Indexed>), Error> {
+        if self.layout.index(key).is_err() {
+            // No put accepts such a key.
+            return Ok((Deleted::default(), Vec::new()));
+        }
+        let _lock = self.locks.exclusive(key).await;
+        let start = self.remembered(key)?;
+        let removal = self.update(key, start, |index| {
+            let stored: Vec<_> = index.snapshots().iter().map(Indexed::deletable).collect();
+            let plan = DeletePlan::new(selection, options, &stored);
+            let mut index = index.clone();
+            let removed = index.remove(|indexed| plan.removes(indexed.id));
+            Ok(if removed.is_empty() {
+                Change::Keep((plan.deleted, removed))
+            } else {
+                Change::Write(index, (plan.deleted, removed))
+            })
+        });
+        removal.await
+    }
+
+    pub(super) async fn mark(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        change: MarkChange<'_>,
+    ) -> Result<u64, Error> {
+        if self.layout.index(key).is_err() {
+            return Ok(0);
+        }
+        let _lock = self.locks.exclusive(key).await;
+        let start = self.remembered(key)?;
+        let marking = self.update(key, start, |index| {
+            let selected = index.snapshots().iter().filter(|it| selection.admits(it.id));
+            let changed: Vec<(SnapshotId, Marks)> = selected
+                .filter_map(|it| Some(it.marks.changed(change).transpose()?.map(|to| (it.id, to))))
+                .collect::<Result<_, _>>()?;
+            let mut index = index.clone();
+            let count = changed.len() as u64;
+            for (id, marks) in changed {
+                if let Some(indexed) = index.find_mut(id) {
+                    indexed.marks = marks;
+                }
+            }
+            Ok(if count == 0 { Change::Keep(0) } else { Change::Write(index, count) })
+        });
+        marking.await
+    }
+}

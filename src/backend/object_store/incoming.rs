@@ -1,0 +1,141 @@
+//! [`Incoming`]: records on their way into an index.
+
+use super::index::{Index, Indexed};
+use super::update::Change;
+use crate::error::{Error, ErrorKind};
+use crate::key::AggregateKey;
+use crate::mark::Marks;
+use crate::record::Record;
+use crate::snapshot_id::SnapshotId;
+use crate::store::{PutOptions, Rewrite};
+
+/// A record that is put, or replaces an expected one.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) key: AggregateKey,
+    pub(super) id: SnapshotId,
+    pub(super) record: Record,
+    /// For a rewrite: the header of the record that must be there.
+    expected: Option<Vec<u8>>,
+    /// The unique part of the object's name.
+    pub(super) object: u64,
+    /// Whether the object was written.
+    pub(super) is_sent: bool,
+}
+
+/// What an index makes of a record.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    Stored,
+    Replaced,
+    /// The snapshot exists and is kept.
+    Existing(Indexed),
+    /// Another record than the expected one, or none, is there.
+    Unexpected,
+}
+
+/// What an index makes of several records.
+#[derive(Debug)]
+pub(super) struct Verdicts {
+    /// One for each record, in order.
+    pub(super) all: Vec<Verdict>,
+    /// What is no longer in the index.
+    pub(super) removed: Vec<Indexed>,
+}
+
+impl Verdict {
+    pub(super) const fn needs_object(&self) -> bool {
+        matches!(self, Self::Stored | Self::Replaced)
+    }
+}
+
+impl Incoming {
+    pub(super) fn put(record: Record, max_bytes: u64, object: u64) -> Result<Self, Error> {
+        let invalid =
+            |message: String| Error::new(ErrorKind::InvalidInput, "put a snapshot", message);
+        let bytes = record.as_bytes().len() as u64;
+        if bytes > max_bytes {
+            return Err(invalid(format!(
+                "the record is {bytes} bytes long, but the limit is {max_bytes}: shrink the \
+                 state, or raise max_record_bytes"
+            )));
+        }
+        let header = record.header().map_err(|reject| {
+            invalid(format!("the record is invalid: {reject}")).with_source(reject)
+        })?;
+        let id = SnapshotId { generation: header.generation, version: header.version };
+        let key = AggregateKey::from_stored(header.tenant, header.kind, header.id)?;
+        Ok(Self { key, id, record, expected: None, object, is_sent: false })
+    }
+
+    /// The rewrite has passed [`Rewrite::check_all`].
+    pub(super) fn rewrite(rewrite: Rewrite, max_bytes: u64, object: u64) -> Result<Self, Error> {
+        let expected = Some(rewrite.expected_header().to_vec());
+        Ok(Self { expected, ..Self::put(rewrite.record, max_bytes, object)? })
+    }
+
+    /// Returns what `index` makes of records of its aggregate, and the index with them.
+    pub(super) fn apply_all(
+        incoming: &[Self],
+        index: &Index,
+        options: &PutOptions,
+    ) -> Result<(Index, Verdicts), Error> {
+        let mut index = index.clone();
+        let mut verdicts =
+            Verdicts { all: Vec::with_capacity(incoming.len()), removed: Vec::new() };
+        for one in incoming {
+            let verdict = one.apply(&mut index, options, &mut verdicts.removed)?;
+            verdicts.all.push(verdict);
+        }
+        Ok((index, verdicts))
+    }
+
+    fn apply(
+        &self,
+        index: &mut Index,
+        options: &PutOptions,
+        removed: &mut Vec<Indexed>,
+    ) -> Result<Verdict, Error> {
+        let there = index.find(self.id);
+        let marks = match (&self.expected, there) {
+            (Some(expected), Some(there)) if there.header() == expected => there.marks.clone(),
+            (Some(_), _) => return Ok(Verdict::Unexpected),
+            (None, None) => options.marks.clone(),
+            (None, Some(there)) if options.replaces(&there.marks) => {
+                there.marks.merged(&options.marks)?
+            }
+            (None, Some(there)) => return Ok(Verdict::Existing(there.clone())),
+        };
+        let Some(indexed) = self.indexed(marks) else { return Ok(Verdict::Unexpected) };
+        Ok(match index.insert(indexed) {
+            Some(replaced) => {
+                removed.push(replaced);
+                Verdict::Replaced
+            }
+            None => Verdict::Stored,
+        })
+    }
+
+    /// The header was parsed when this was made.
+    fn indexed(&self, marks: Marks) -> Option<Indexed> {
+        let header = self.record.header().ok()?;
+        Some(Indexed::new(&self.record, &header, self.object, marks))
+    }
+
+    /// Returns the change of an index, or `None` as its result if a record that is needed was not
+    /// sent yet.
+    pub(super) fn change(
+        incoming: &[Self],
+        index: &Index,
+        options: &PutOptions,
+    ) -> Result<Change<Option<Verdicts>>, Error> {
+        let (next, verdicts) = Self::apply_all(incoming, index, options)?;
+        let mut needed = incoming.iter().zip(&verdicts.all).filter(|(_, it)| it.needs_object());
+        let is_missing = needed.clone().any(|(one, _)| !one.is_sent);
+        Ok(match needed.next() {
+            None => Change::Keep(Some(verdicts)),
+            Some(_) if is_missing => Change::Keep(None),
+            Some(_) => Change::Write(next, Some(verdicts)),
+        })
+    }
+}

@@ -1,0 +1,244 @@
+//! Puts and rewrites: first the records, then the index.
+
+use std::sync::Arc;
+
+use futures_util::{FutureExt as _, future};
+use object_store::path::Path;
+
+use super::error::{RequestEffect, failed};
+use super::in_flight::make_all;
+use super::incoming::{Incoming, Verdict, Verdicts};
+use super::index::{Index, Indexed};
+use super::known::KnownIndex;
+use super::store::Shared;
+use crate::error::Error;
+use crate::key::AggregateKey;
+use crate::random::random;
+use crate::record::Record;
+use crate::store::{PutOptions, PutOutcome, Rewrite};
+
+const PUT: &str = "put a snapshot";
+
+/// The records of one aggregate, and where each is in the call.
+type Group = Vec<(usize, Incoming)>;
+
+impl Shared {
+    pub(super) async fn put(
+        &self,
+        records: Vec<Record>,
+        options: &PutOptions,
+    ) -> Result<Vec<PutOutcome>, Error> {
+        let limit = self.options.max_record_bytes;
+        let incoming = records.into_iter().map(|record| Incoming::put(record, limit, number()?));
+        let incoming = incoming.collect::<Result<Vec<_>, _>>()?;
+        let count = incoming.len();
+        let groups = self.groups(incoming)?;
+        if options.replace && !options.marks.is_empty() {
+            self.check_marks(&groups, options).await?;
+        }
+        let verdicts = self.apply_groups(groups, options, PutOutcome::Stored, count);
+        verdicts.await
+    }
+
+    pub(super) async fn rewrite(&self, rewrites: Vec<Rewrite>) -> Result<Vec<bool>, Error> {
+        Rewrite::check_all(&rewrites)?;
+        let limit = self.options.max_record_bytes;
+        let incoming = rewrites.into_iter().map(|it| Incoming::rewrite(it, limit, number()?));
+        let incoming = incoming.collect::<Result<Vec<_>, _>>()?;
+        let count = incoming.len();
+        let groups = self.groups(incoming)?;
+        // Nothing is there: an outcome that no rewrite has.
+        let none = PutOutcome::Existing { identical: false };
+        let outcomes = self.apply_groups(groups, &PutOptions::default(), none, count).await?;
+        Ok(outcomes.into_iter().map(|outcome| outcome == PutOutcome::Replaced).collect())
+    }
+
+    /// Groups records by aggregate, in order. Fails if a key is too long.
+    fn groups(&self, incoming: Vec<Incoming>) -> Result<Vec<Group>, Error> {
+        let mut places = std::collections::HashMap::new();
+        let mut groups: Vec<Group> = Vec::new();
+        for (position, one) in incoming.into_iter().enumerate() {
+            self.layout.index(&one.key)?;
+            let place = *places.entry(one.key.clone()).or_insert_with(|| {
+                groups.push(Vec::new());
+                groups.len() - 1
+            });
+            if let Some(group) = groups.get_mut(place) {
+                group.push((position, one));
+            }
+        }
+        Ok(groups)
+    }
+
+    /// Fails if a replaced snapshot would have too many marks, before anything is stored.
+    async fn check_marks(&self, groups: &[Group], options: &PutOptions) -> Result<(), Error> {
+        for group in groups {
+            let Some((_, first)) = group.first() else { continue };
+            let known = self.read_index(&first.key).await?;
+            for (_, one) in group {
+                if let Some(there) = known.index.find(one.id)
+                    && options.replaces(&there.marks)
+                {
+                    there.marks.merged(&options.marks)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn apply_groups(
+        &self,
+        groups: Vec<Group>,
+        options: &PutOptions,
+        default: PutOutcome,
+        count: usize,
+    ) -> Result<Vec<PutOutcome>, Error> {
+        let puts = groups.into_iter().map(|group| {
+            async move {
+                let (positions, mut incoming): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+                let outcomes = self.apply_group(&mut incoming, options).await?;
+                Ok(positions.into_iter().zip(outcomes).collect::<Vec<_>>())
+            }
+            .boxed()
+        });
+        let groups = make_all(self.options.in_flight, puts.collect()).await?;
+        let mut outcomes = vec![default; count];
+        for (position, outcome) in groups.into_iter().flatten() {
+            if let Some(place) = outcomes.get_mut(position) {
+                *place = outcome;
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// Puts records of one aggregate.
+    async fn apply_group(
+        &self,
+        incoming: &mut [Incoming],
+        options: &PutOptions,
+    ) -> Result<Vec<PutOutcome>, Error> {
+        let Some(key) = incoming.first().map(|first| first.key.clone()) else {
+            return Ok(Vec::new());
+        };
+        let _lock = self.locks.exclusive(&key).await;
+        let path = self.layout.index(&key)?;
+        let mut start = self.memory.index(&path);
+        let verdicts = loop {
+            let known = match start.take() {
+                Some(known) => {
+                    self.send_needed(&key, incoming, &known.index, options).await?;
+                    known
+                }
+                // Most records are new: they are sent while the index is read.
+                None => {
+                    let read = self.read_index(&key);
+                    let wanted = vec![true; incoming.len()];
+                    future::try_join(read, self.send(&key, incoming, &wanted)).await?.0
+                }
+            };
+            let change = |index: &Index| Incoming::change(incoming, index, options);
+            if let Some(verdicts) = self.update(&key, Some(known), change).await? {
+                break verdicts;
+            }
+            // A snapshot was deleted meanwhile, so that a record is needed after all.
+            start = self.memory.index(&path);
+        };
+        let unused = incoming.iter().zip(&verdicts.all);
+        let unused = unused.filter(|(one, verdict)| one.is_sent && !verdict.needs_object());
+        let unused = unused.map(|(one, _)| self.layout.record(&key, one.id, one.object));
+        let removed = verdicts.removed.iter().map(|it| self.layout.record(&key, it.id, it.object));
+        let garbage = removed.chain(unused).collect::<Result<Vec<_>, _>>()?;
+        let outcomes = self.outcomes(&key, incoming, verdicts).await;
+        self.discard(garbage).await;
+        outcomes
+    }
+
+    /// Sends the records that this index needs.
+    async fn send_needed(
+        &self,
+        key: &AggregateKey,
+        incoming: &mut [Incoming],
+        index: &Index,
+        options: &PutOptions,
+    ) -> Result<(), Error> {
+        let (_, verdicts) = Incoming::apply_all(incoming, index, options)?;
+        let wanted: Vec<_> = verdicts.all.iter().map(Verdict::needs_object).collect();
+        self.send(key, incoming, &wanted).await
+    }
+
+    async fn send(
+        &self,
+        key: &AggregateKey,
+        incoming: &mut [Incoming],
+        wanted: &[bool],
+    ) -> Result<(), Error> {
+        let unsent = incoming.iter_mut().zip(wanted);
+        let sends = unsent.filter(|(one, wanted)| **wanted && !one.is_sent).map(|(one, _)| {
+            async move {
+                let path = self.layout.record(key, one.id, one.object)?;
+                let bytes = one.record.clone().into_bytes();
+                let sent = self.remote.write_new(&path, bytes).await;
+                sent.map_err(|error| failed(PUT, RequestEffect::Write, &error))?;
+                one.is_sent = true;
+                Ok(())
+            }
+            .boxed()
+        });
+        make_all(self.options.in_flight, sends.collect()).await.map(drop)
+    }
+
+    async fn outcomes(
+        &self,
+        key: &AggregateKey,
+        incoming: &[Incoming],
+        verdicts: Verdicts,
+    ) -> Result<Vec<PutOutcome>, Error> {
+        let mut outcomes = Vec::with_capacity(incoming.len());
+        for (one, verdict) in incoming.iter().zip(verdicts.all) {
+            outcomes.push(match verdict {
+                Verdict::Stored => PutOutcome::Stored,
+                Verdict::Replaced => PutOutcome::Replaced,
+                Verdict::Unexpected => PutOutcome::Existing { identical: false },
+                Verdict::Existing(there) => {
+                    let identical = self.is_state_of(key, incoming, &there, &one.record).await?;
+                    PutOutcome::Existing { identical }
+                }
+            });
+        }
+        Ok(outcomes)
+    }
+
+    async fn is_state_of(
+        &self,
+        key: &AggregateKey,
+        incoming: &[Incoming],
+        there: &Indexed,
+        record: &Record,
+    ) -> Result<bool, Error> {
+        let own = incoming.iter().find(|one| one.object == there.object);
+        let stored = match own {
+            Some(own) => Some(own.record.clone()),
+            None => self.record(key, there).await?,
+        };
+        Ok(stored.is_some_and(|stored| stored.has_state_of(record)))
+    }
+
+    /// Deletes objects that no index names. What fails is left to `sweep`.
+    pub(super) async fn discard(&self, paths: Vec<Path>) {
+        if !paths.is_empty() {
+            for path in &paths {
+                self.memory.forget(path);
+            }
+            drop(self.remote.delete(paths).await);
+        }
+    }
+
+    /// The index of an aggregate as it is in memory, to start a change from.
+    pub(super) fn remembered(&self, key: &AggregateKey) -> Result<Option<Arc<KnownIndex>>, Error> {
+        Ok(self.memory.index(&self.layout.index(key)?))
+    }
+}
+
+fn number() -> Result<u64, Error> {
+    Ok(u64::from_le_bytes(random(PUT)?))
+}
