@@ -22,8 +22,8 @@ use crate::record::Record;
 use crate::snapshot_id::SnapshotId;
 
 const REPAIR: &str = "repair an object store";
-/// How much of a record is read for its header, in bytes.
-const START_BYTES: u64 = 256 << 10;
+/// How much of a record is read for its header, in bytes. The longest header has 458,844.
+const START_BYTES: u64 = 512 << 10;
 
 /// What [`repair`](super::ObjectStoreSnapshots::repair) did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
