@@ -38,7 +38,8 @@ impl Layout {
 
     /// The longest total length of tenant, kind and id that fits, whatever their bytes.
     pub(super) const fn max_key_bytes(&self) -> u64 {
-        ((MAX_NAME_BYTES - RECORD_BYTES - self.root.len()) / 3) as u64
+        // Each of the three parts takes a byte if it is empty.
+        ((MAX_NAME_BYTES - RECORD_BYTES - 3 - self.root.len()) / 3) as u64
     }
 
     pub(super) fn root(&self) -> Result<Path, Error> {

@@ -113,7 +113,7 @@ fn no_changed_or_shortened_index_is_read() {
 #[test]
 fn an_index_has_a_limit_that_names_retention() {
     let mut index = Index::EMPTY;
-    let one = indexed(id(1, 0), 0, Marks::NONE);
+    let one = indexed(id(1, 1), 0, Marks::NONE);
     for version in 0..=MAX_SNAPSHOTS as u64 {
         index.insert(Indexed { id: id(1, version), ..one.clone() });
     }
