@@ -52,6 +52,31 @@ async fn a_ledger_in_files_keeps_every_obligation() {
     conformance::ledger(&factory).await.into_result().unwrap();
 }
 
+/// Each node with a handle of its own, as in another process.
+#[cfg(feature = "object-store")]
+struct InBucket;
+
+#[cfg(feature = "object-store")]
+#[async_trait]
+impl LedgerFactory for InBucket {
+    async fn nodes(&self, count: usize) -> Result<Vec<Arc<dyn Ledger>>, BoxError> {
+        use snapfold::object_store::ObjectStoreSnapshots;
+        let bucket = Arc::new(object_store::memory::InMemory::new());
+        let mut nodes: Vec<Arc<dyn Ledger>> = Vec::new();
+        for _ in 0..count {
+            let store = ObjectStoreSnapshots::open(bucket.clone(), "ledger").await?;
+            nodes.push(Arc::new(StoreLedger::new(store)));
+        }
+        Ok(nodes)
+    }
+}
+
+#[cfg(feature = "object-store")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_in_object_storage_keeps_every_obligation() {
+    conformance::ledger(&InBucket).await.into_result().unwrap();
+}
+
 #[tokio::test]
 async fn any_calls_are_answered_as_by_the_model_and_are_still_there_when_opened_again() {
     let dir = tempfile::tempdir().unwrap();

@@ -96,7 +96,6 @@ async fn the_object_store_keeps_every_promise() {
         assert_eq!(card.store_name(), "object store");
         let missing: BTreeSet<_> = card.skipped().map(|(_, needs)| needs).collect();
         let mut explained = BTreeSet::from([
-            "Capabilities::atomic_batches",
             "Capabilities::ordered_deletes",
             "Site::fail_writes",
             "a limit on versions",
