@@ -6,6 +6,8 @@
 //! commands.
 
 mod arguments;
+#[cfg(feature = "clouds")]
+mod bucket;
 mod command_line;
 mod commands;
 mod database;

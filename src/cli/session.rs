@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "clouds")]
+use super::bucket::{BucketUse, open_bucket};
 use super::database::connect;
 use super::failure::CliFailure;
 use super::output::Screen;
@@ -94,6 +96,10 @@ impl CliSession {
                 }
                 Self::open_file(dir)?
             }
+            #[cfg(feature = "clouds")]
+            StoreUrl::Bucket(url) if or_new && to_change => {
+                self.open_bucket(&url, BucketUse::ChangeOrMake).await?
+            }
             url => self.open_at(url, to_change).await?,
         };
         self.second = Some(opened.clone());
@@ -121,6 +127,17 @@ impl CliSession {
                 store.check().await?;
                 Ok(Self::of_postgres(store))
             }
+            #[cfg(feature = "clouds")]
+            StoreUrl::Bucket(url) => {
+                let how = if to_change { BucketUse::Change } else { BucketUse::Look };
+                self.open_bucket(&url, how).await
+            }
+            #[cfg(not(feature = "clouds"))]
+            StoreUrl::Bucket(_) => {
+                let message =
+                    "this build has no object storage: install it with the feature clouds";
+                Err(CliFailure::Usage(message.to_owned()))
+            }
         }
     }
 
@@ -131,6 +148,12 @@ impl CliSession {
             && is_vacant(&dir)
         {
             self.opened = Some(Self::open_file(dir)?);
+        }
+        #[cfg(feature = "clouds")]
+        if self.opened.is_none()
+            && let StoreUrl::Bucket(url) = self.url()?
+        {
+            self.opened = Some(self.open_bucket(&url, BucketUse::ChangeOrMake).await?);
         }
         self.store_to_change().await
     }
@@ -163,6 +186,13 @@ impl CliSession {
 
     fn of_postgres(store: PostgresStore) -> OpenStore {
         OpenStore { store: Arc::new(store.clone()), ledger: Arc::new(store), file: None }
+    }
+
+    #[cfg(feature = "clouds")]
+    async fn open_bucket(&self, url: &str, how: BucketUse) -> Result<OpenStore, CliFailure> {
+        let store = open_bucket(url, self.options.timeout, how).await?;
+        let ledger = Arc::new(StoreLedger::new(store.clone()));
+        Ok(OpenStore { store: Arc::new(store), ledger, file: None })
     }
 
     /// Closes the stores.

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 /// The form of the URLs, for messages.
-const FORMS: &str = "use file:DIR for a directory, or postgres://USER@HOST/DATABASE for a database";
+const FORMS: &str = "use file:DIR for a directory, postgres://USER@HOST/DATABASE for a database, or \
+                     s3://BUCKET/ROOT, gs://BUCKET/ROOT or az://CONTAINER/ROOT for object storage";
 /// What stands for a password in messages.
 const HIDDEN: &str = "***";
 
@@ -12,6 +13,8 @@ pub(crate) enum StoreUrl {
     File(PathBuf),
     /// The whole URL, with its password if it has one.
     Postgres(String),
+    /// The whole URL of a bucket and a root in it. It has no secrets.
+    Bucket(String),
 }
 
 impl StoreUrl {
@@ -34,6 +37,12 @@ impl StoreUrl {
             "postgres" | "postgresql" => {
                 Err("the URL of a database begins with postgres://".to_owned())
             }
+            "s3" | "gs" | "az" if rest.starts_with("//") && !rest.contains(['@', '?']) => {
+                Ok(Self::Bucket(text.trim_end_matches('/').to_owned()))
+            }
+            "s3" | "gs" | "az" => Err(format!(
+                "the URL of a bucket is {scheme}://BUCKET/ROOT; credentials are in the environment"
+            )),
             _ if scheme.len() > 20 || !scheme.chars().all(|c| c.is_ascii_alphanumeric()) => {
                 Err(format!("the store has no scheme: {FORMS}"))
             }
@@ -49,7 +58,8 @@ impl StoreUrl {
                 let place = |dir: &PathBuf| dir.canonicalize().unwrap_or_else(|_| dir.clone());
                 place(own) == place(other)
             }
-            (Self::Postgres(own), Self::Postgres(other)) => own == other,
+            (Self::Postgres(own), Self::Postgres(other))
+            | (Self::Bucket(own), Self::Bucket(other)) => own == other,
             _ => false,
         }
     }
@@ -126,10 +136,18 @@ mod tests {
         }
         assert!(matches!(StoreUrl::parse("file:///a"), Ok(StoreUrl::File(dir)) if dir == *"/a"));
         assert!(matches!(StoreUrl::parse("postgresql://h/d"), Ok(StoreUrl::Postgres(_))));
-        for text in ["mysql://u:hunter2@h/d", "u:hunter2@h", "hunter2", "postgres:u:hunter2@h"] {
+        let bucket = StoreUrl::parse("s3://bucket/a/b/");
+        assert!(matches!(bucket, Ok(StoreUrl::Bucket(url)) if url == "s3://bucket/a/b"));
+        for text in [
+            "mysql://u:hunter2@h/d",
+            "u:hunter2@h",
+            "hunter2",
+            "postgres:u:hunter2@h",
+            "s3://hunter2@b",
+        ] {
             let error = StoreUrl::parse(text).err().unwrap();
             assert!(!error.contains("hunter2"), "{error}");
-            assert!(error.contains("postgres://"), "{error}");
+            assert!(error.contains("://"), "{error}");
         }
         assert!(StoreUrl::parse("mysql://h/d").err().unwrap().contains("file:DIR"));
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::TryStreamExt as _;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};
@@ -68,7 +69,6 @@ impl Bucket {
         if self.options.inline_limit > 0 {
             return Ok(false);
         }
-        use futures_util::TryStreamExt as _;
         let listed: Vec<_> = self.objects.list(Some(&Path::from("kit/r"))).try_collect().await?;
         let mut flipped = false;
         for object in listed {
@@ -76,13 +76,32 @@ impl Bucket {
             let header = Header::parse(&bytes)?;
             let found = SnapshotId { generation: header.generation, version: header.version };
             if header.is_of(key) && found == id {
-                let place = place(&header);
+                let (place, end) = (place(&header), header.header_bytes());
+                let before = bytes[..end].to_vec();
                 bytes[place] ^= 1;
+                if place < end {
+                    self.flip_in_indexes(&before, &bytes[..end]).await?;
+                }
                 self.objects.put(&object.location, bytes.into()).await?;
                 flipped = true;
             }
         }
         Ok(flipped)
+    }
+
+    /// Changes the copy of a header that the index has, which has a checksum of its own.
+    async fn flip_in_indexes(&self, before: &[u8], after: &[u8]) -> Result<(), BoxError> {
+        let listed: Vec<_> = self.objects.list(Some(&Path::from("kit/x"))).try_collect().await?;
+        for object in listed {
+            let mut bytes = self.objects.get(&object.location).await?.bytes().await?.to_vec();
+            if let Some(at) = bytes.windows(before.len()).position(|found| found == before) {
+                bytes[at..at + after.len()].copy_from_slice(after);
+                let checksum = crc32fast::hash(&bytes[8..]).to_le_bytes();
+                bytes[4..8].copy_from_slice(&checksum);
+                self.objects.put(&object.location, bytes.into()).await?;
+            }
+        }
+        Ok(())
     }
 }
 
