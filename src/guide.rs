@@ -1,6 +1,6 @@
 //! Guides as part of the reference documentation: the design and its rules, the formats, how to
 //! test an aggregate or an application, deploys, retention, operations, the command line, states over HTTP, supported state types,
-//! how to write a store or an event source, PostgreSQL, and the changelog.
+//! how to write a store or an event source, PostgreSQL, object storage, and the changelog.
 
 #[doc = include_str!("../docs/design.md")]
 pub mod design {}
@@ -10,6 +10,9 @@ pub mod format {}
 
 #[doc = include_str!("../docs/format-file-store.md")]
 pub mod format_file_store {}
+
+#[doc = include_str!("../docs/format-object-store.md")]
+pub mod format_object_store {}
 
 #[doc = include_str!("../docs/format-archive.md")]
 pub mod format_archive {}
@@ -44,6 +47,9 @@ pub mod event_sources {}
 #[cfg(any(feature = "postgres", not(doctest)))]
 #[doc = include_str!("../docs/postgres.md")]
 pub mod postgres {}
+
+#[doc = include_str!("../docs/object-store.md")]
+pub mod object_store {}
 
 // Its example needs the features.
 #[cfg(any(all(feature = "memory", feature = "postcard"), not(doctest)))]

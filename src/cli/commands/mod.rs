@@ -26,6 +26,8 @@ mod ls_snapshots;
 mod man;
 mod marks;
 mod migrate;
+#[cfg(feature = "clouds")]
+mod objects;
 mod payload;
 mod picture;
 mod point;
@@ -78,6 +80,8 @@ pub(super) enum ToolCommand {
     Rollback(rollback::RollbackArguments),
     Bench(bench::BenchArguments),
     Migrate(migrate::MigrateArguments),
+    #[cfg(feature = "clouds")]
+    Objects(objects::ObjectsArguments),
     Completions(completions::CompletionsArguments),
     Man(man::ManArguments),
 }
@@ -117,6 +121,8 @@ impl ToolCommand {
             Self::Rollback(arguments) => arguments.run(session).await,
             Self::Bench(arguments) => arguments.run(session).await,
             Self::Migrate(arguments) => arguments.run(session).await,
+            #[cfg(feature = "clouds")]
+            Self::Objects(arguments) => arguments.run(session).await,
             Self::Completions(arguments) => arguments.run(session, tool),
             Self::Man(arguments) => arguments.run(session, &tool),
         }
