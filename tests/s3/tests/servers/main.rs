@@ -7,10 +7,12 @@ mod conditions;
 mod keys;
 mod lists;
 mod races;
+mod relay;
 mod tags;
 
 use std::sync::Arc;
 
+use object_store::client::HttpError;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode, PutResult, UpdateVersion};
 use snapfold_s3::Server;
@@ -82,19 +84,25 @@ fn unquoted(tag: &str) -> &str {
     tag.trim_matches('"')
 }
 
-/// What a store can tell apart: the variant, and the status where the variant is `Generic`.
+/// What a store can tell apart: the variant, and for `Generic` the status or the kind of failure.
 fn kind(error: &Error) -> String {
     match error {
         Error::AlreadyExists { .. } => "AlreadyExists".to_owned(),
         Error::Precondition { .. } => "Precondition".to_owned(),
         Error::NotFound { .. } => "NotFound".to_owned(),
         Error::NotModified { .. } => "NotModified".to_owned(),
-        // The types of the sources are private: the text is all there is.
-        Error::Generic { source, .. } => {
-            let text = source.to_string();
-            let status = text.split("status code: ").nth(1);
-            format!("Generic {}", status.map_or(text.as_str(), |rest| &rest[..3]))
-        }
+        Error::Generic { .. } => format!("Generic {}", cause(error)),
         other => format!("{other:?}"),
     }
+}
+
+fn cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    if let Some(http) = causes.find_map(|cause| cause.downcast_ref::<HttpError>()) {
+        return format!("{:?}", http.kind());
+    }
+    // The type that has the status is private: the text is all there is.
+    let text = error.to_string();
+    let status = text.split("status code: ").nth(1).and_then(|rest| rest.split(' ').next());
+    status.unwrap_or(&text).to_owned()
 }
