@@ -3,11 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use object_store::path::Path;
 use object_store::{ObjectStore, parse_url_opts};
 use url::Url;
 
 use super::failure::CliFailure;
+use super::store_url::StoreUrl;
 use crate::backend::object_store::{ObjectStoreOptions, ObjectStoreSnapshots};
+
+/// A bucket, and a name in it.
+type PlaceInBucket = (Arc<dyn ObjectStore>, Path);
 
 /// Whether a command may make the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +46,27 @@ pub(crate) async fn open_bucket(
         }
     }
     Ok(ObjectStoreSnapshots::open_with(objects, root.as_ref(), options).await?)
+}
+
+/// Returns the bucket and the path of an archive at a URL like `s3://BUCKET/PATH`, or `None` if the
+/// text is the path of a file.
+pub(crate) fn archive_in_bucket(
+    text: &std::path::Path,
+) -> Result<Option<PlaceInBucket>, CliFailure> {
+    let Some(url) = text.to_str().filter(|text| text.contains("://")) else { return Ok(None) };
+    match StoreUrl::parse(url).map_err(CliFailure::Usage)? {
+        StoreUrl::Bucket(url) => connect(&url).map(Some),
+        StoreUrl::File(_) | StoreUrl::Postgres(_) => Ok(None),
+    }
+}
+
+fn connect(url: &str) -> Result<PlaceInBucket, CliFailure> {
+    let usage = |error: &dyn std::fmt::Display| {
+        CliFailure::Usage(format!("the URL of the bucket is not valid: {error}"))
+    };
+    let parsed = Url::parse(url).map_err(|error| usage(&error))?;
+    let (objects, path) = parse_url_opts(&parsed, environment()).map_err(|error| usage(&error))?;
+    Ok((objects.into(), path))
 }
 
 /// The variables that `object_store` knows, such as `AWS_ACCESS_KEY_ID`.

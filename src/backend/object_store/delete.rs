@@ -100,7 +100,7 @@ impl Shared {
             Ok(if removed.is_empty() {
                 Change::Keep((plan.deleted, removed))
             } else {
-                Change::Write(index, (plan.deleted, removed))
+                Change::Write(Box::new(index), (plan.deleted, removed))
             })
         });
         removal.await
@@ -129,7 +129,7 @@ impl Shared {
                     indexed.marks = marks;
                 }
             }
-            Ok(if count == 0 { Change::Keep(0) } else { Change::Write(index, count) })
+            Ok(if count == 0 { Change::Keep(0) } else { Change::Write(Box::new(index), count) })
         });
         marking.await
     }

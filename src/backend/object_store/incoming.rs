@@ -135,7 +135,7 @@ impl Incoming {
         Ok(match needed.next() {
             None => Change::Keep(Some(verdicts)),
             Some(_) if is_missing => Change::Keep(None),
-            Some(_) => Change::Write(next, Some(verdicts)),
+            Some(_) => Change::Write(Box::new(next), Some(verdicts)),
         })
     }
 }

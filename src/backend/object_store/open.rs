@@ -20,7 +20,7 @@ const MAX_MARKER_BYTES: u64 = 1_024;
 /// The folder of objects that only exist during a test.
 const PROBES: &str = "probe";
 
-/// Checks the marker and the server, and sets how the server wants its ETags.
+/// Checks the marker and the server, and sets how the server wants its entity tags.
 pub(super) async fn open(
     remote: &mut Remote,
     layout: &Layout,

@@ -124,17 +124,14 @@ impl Shared {
         let path = self.layout.index(&key)?;
         let mut start = self.memory.index(&path);
         let verdicts = loop {
-            let known = match start.take() {
-                Some(known) => {
-                    self.send_needed(&key, incoming, &known.index, options).await?;
-                    known
-                }
+            let known = if let Some(known) = start.take() {
+                self.send_needed(&key, incoming, &known.index, options).await?;
+                known
+            } else {
                 // Most records are new: they are sent while the index is read.
-                None => {
-                    let read = self.read_index(&key);
-                    let wanted = vec![true; incoming.len()];
-                    future::try_join(read, self.send(&key, incoming, &wanted)).await?.0
-                }
+                let read = self.read_index(&key);
+                let wanted = vec![true; incoming.len()];
+                future::try_join(read, self.send(&key, incoming, &wanted)).await?.0
             };
             let change = |index: &Index| Incoming::change(incoming, index, options);
             if let Some(verdicts) = self.update(&key, Some(known), change).await? {

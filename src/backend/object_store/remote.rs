@@ -18,11 +18,11 @@ const PART_BYTES: usize = 8 << 20;
 /// How many parts are sent at the same time.
 const PARTS_IN_FLIGHT: usize = 4;
 
-/// An object store, and how it wants its ETags.
+/// An object store, and how it wants its entity tags.
 #[derive(Debug)]
 pub(super) struct Remote {
     pub(super) store: Arc<dyn ObjectStore>,
-    /// Whether conditions on writes have ETags without their quotes. Ceph compares them with its own,
+    /// Whether conditions on writes have entity tags without their quotes. Ceph compares them with its own,
     /// which have none.
     pub(super) bare_tags: bool,
 }

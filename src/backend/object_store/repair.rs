@@ -43,7 +43,7 @@ pub struct RepairedObjects {
 
 /// The state of an index object.
 enum State {
-    Good(Index),
+    Good(Box<Index>),
     /// Missing or damaged, with the version to replace.
     Bad(Option<UpdateVersion>),
 }
@@ -105,7 +105,7 @@ impl Shared {
         let answer = self.remote.read(&path, None, MAX_INDEX_BYTES).await;
         match answer.map_err(|error| failed(REPAIR, RequestEffect::Read, &error))? {
             Answer::Object(bytes, version) => Ok(match Index::parse(&bytes, key) {
-                Ok(index) => State::Good(index),
+                Ok(index) => State::Good(Box::new(index)),
                 Err(super::index::BadIndex::Newer) => {
                     let message = "a newer release of snapfold wrote an index: update snapfold";
                     return Err(Error::new(ErrorKind::Unsupported, REPAIR, message));
@@ -145,7 +145,7 @@ impl Shared {
             let mut index = index.clone();
             // The number of an object is never used again.
             let removed = index.remove(|it| missing.contains(&it.object)).len() as u64;
-            Ok(if removed == 0 { Change::Keep(0) } else { Change::Write(index, removed) })
+            Ok(if removed == 0 { Change::Keep(0) } else { Change::Write(Box::new(index), removed) })
         });
         removal.await
     }

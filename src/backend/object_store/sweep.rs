@@ -125,7 +125,7 @@ impl Shared {
         if unnamed(&known.index).is_empty() {
             return Ok(Some(HashSet::new()));
         }
-        let fence = |index: &Index| Ok(Change::Write(index.clone(), unnamed(index)));
+        let fence = |index: &Index| Ok(Change::Write(Box::new(index.clone()), unnamed(index)));
         self.update(key, Some(known), fence).await.map(Some)
     }
 

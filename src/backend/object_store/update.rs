@@ -22,44 +22,41 @@ pub(super) enum Change<T> {
     /// Nothing.
     Keep(T),
     /// The index is written with these snapshots.
-    Write(Index, T),
+    Write(Box<Index>, T),
 }
 
 impl Shared {
     /// Reads the index of an aggregate, or finds that it has not changed.
     pub(super) async fn read_index(&self, key: &AggregateKey) -> Result<Arc<KnownIndex>, Error> {
         let path = self.layout.index(key)?;
-        let mut known = self.memory.index(&path);
-        loop {
-            let version = known.as_ref().and_then(|known| known.version.as_ref());
-            let answer = self.remote.read(&path, version, MAX_INDEX_BYTES).await;
-            let answer = answer.map_err(|error| failed(READ, RequestEffect::Read, &error))?;
-            let (bytes, version) = match answer {
-                Answer::Missing => {
-                    self.memory.forget(&path);
-                    return Ok(Arc::new(KnownIndex::ABSENT));
-                }
-                Answer::Unchanged => match known.take() {
-                    Some(known) => return Ok(known),
-                    // The server says so without having been asked.
-                    None => return Err(damaged(key, "the server did not send it")),
-                },
-                Answer::TooLong => return Err(damaged(key, "it is too long")),
-                Answer::Object(bytes, version) => (bytes, version),
-            };
-            let index = match Index::parse(&bytes, key) {
-                Ok(index) => index,
-                Err(BadIndex::Newer) => {
-                    let message = "a newer release of snapfold wrote the index: update snapfold";
-                    return Err(Error::new(ErrorKind::Unsupported, READ, message));
-                }
-                Err(BadIndex::Foreign) => return Err(damaged(key, "it is something else")),
-                Err(BadIndex::Damaged(why)) => return Err(damaged(key, why)),
-            };
-            let known = Arc::new(KnownIndex::new(index, version, bytes.len() as u64));
-            self.memory.set_index(&path, &known);
-            return Ok(known);
-        }
+        let known = self.memory.index(&path);
+        let version = known.as_ref().and_then(|known| known.version.as_ref());
+        let answer = self.remote.read(&path, version, MAX_INDEX_BYTES).await;
+        let answer = answer.map_err(|error| failed(READ, RequestEffect::Read, &error))?;
+        let (bytes, version) = match answer {
+            Answer::Missing => {
+                self.memory.forget(&path);
+                return Ok(Arc::new(KnownIndex::ABSENT));
+            }
+            // A server may say so without having been asked.
+            Answer::Unchanged => {
+                return known.ok_or_else(|| damaged(key, "the server did not send it"));
+            }
+            Answer::TooLong => return Err(damaged(key, "it is too long")),
+            Answer::Object(bytes, version) => (bytes, version),
+        };
+        let index = match Index::parse(&bytes, key) {
+            Ok(index) => index,
+            Err(BadIndex::Newer) => {
+                let message = "a newer release of snapfold wrote the index: update snapfold";
+                return Err(Error::new(ErrorKind::Unsupported, READ, message));
+            }
+            Err(BadIndex::Foreign) => return Err(damaged(key, "it is something else")),
+            Err(BadIndex::Damaged(why)) => return Err(damaged(key, why)),
+        };
+        let known = Arc::new(KnownIndex::new(index, version, bytes.len() as u64));
+        self.memory.set_index(&path, &known);
+        Ok(known)
     }
 
     /// Changes the index of an aggregate. `change` is called with each index that the change may have

@@ -8,6 +8,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::stream::ByteStream;
+#[cfg(feature = "clouds")]
+use crate::cli::bucket::archive_in_bucket;
 use crate::cli::failure::{CliFailure, CliFinding};
 use crate::cli::output::{bytes_progress, count, size, tell};
 use crate::cli::session::CliSession;
@@ -22,7 +24,7 @@ use crate::timestamp::Timestamp;
 #[derive(Args)]
 #[command(after_help = "Example: snapfold --store file:DIR export backup.snapfold")]
 pub(crate) struct ExportArguments {
-    /// The file; - for standard output
+    #[arg(help = "The file, or s3://BUCKET/PATH and the like; - for standard output")]
     file: PathBuf,
     /// Export only this kind of aggregate
     #[arg(long)]
@@ -48,6 +50,12 @@ impl ExportArguments {
         options.filter.created_from = self.created_from;
         options.filter.created_before = self.created_before;
         let opened = session.store().await?;
+        #[cfg(feature = "clouds")]
+        if let Some((objects, path)) = archive_in_bucket(&self.file)? {
+            let exported = export_to_bucket(&*opened.store, objects, path, &options).await?;
+            report(session, &exported, false)?;
+            return Ok(CliFinding::wrong_if(exported.damaged > 0));
+        }
         let bar = bytes_progress();
         let is_stdout = self.file.as_os_str() == "-";
         let exported = if is_stdout {
@@ -92,6 +100,34 @@ pub(super) fn filter(
     filter.tenant.clone_from(&session.tenant);
     filter.kind = kind.map(str::to_owned);
     Ok(filter)
+}
+
+/// Writes an archive to an object, in parts. Without all of them there is no object.
+#[cfg(feature = "clouds")]
+async fn export_to_bucket(
+    store: &dyn crate::store::SnapshotStore,
+    objects: std::sync::Arc<dyn object_store::ObjectStore>,
+    path: object_store::path::Path,
+    options: &ExportOptions,
+) -> Result<Exported, CliFailure> {
+    use object_store::ObjectStoreExt as _;
+    use tokio::io::AsyncWriteExt as _;
+    if objects.head(&path).await.is_ok() {
+        let message = format!("{path} exists: remove it, or use another name");
+        return Err(CliFailure::Usage(message));
+    }
+    let mut writer = object_store::buffered::BufWriter::new(objects, path.clone());
+    match export(store, &mut writer, options).await {
+        Ok(exported) => {
+            let closed = writer.shutdown().await;
+            closed.map_err(|error| unwritable(Path::new(path.as_ref()), &error))?;
+            Ok(exported)
+        }
+        Err(error) => {
+            drop(writer.abort().await);
+            Err(error.into())
+        }
+    }
 }
 
 fn create(path: &Path) -> Result<std::fs::File, CliFailure> {

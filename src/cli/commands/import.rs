@@ -6,9 +6,12 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
+use tokio::io::AsyncRead;
 
 use super::export::filter;
 use super::stream::ByteStream;
+#[cfg(feature = "clouds")]
+use crate::cli::bucket::archive_in_bucket;
 use crate::cli::failure::{CliFailure, CliFinding};
 use crate::cli::output::{bytes_progress, count, shown, size};
 use crate::cli::session::CliSession;
@@ -27,7 +30,7 @@ const SHOWN: usize = 20;
 #[derive(Args)]
 #[command(after_help = "Example: snapfold --store file:NEW import backup.snapfold --dry-run")]
 pub(crate) struct ImportArguments {
-    /// The file; - for standard input
+    #[arg(help = "The file, or s3://BUCKET/PATH and the like; - for standard input")]
     file: PathBuf,
     /// Add to a store that already has snapshots
     #[arg(long)]
@@ -62,7 +65,7 @@ enum ConflictChoice {
 impl ImportArguments {
     pub(super) async fn run(self, session: &mut CliSession) -> Result<CliFinding, CliFailure> {
         let filter = filter(session, self.kind.as_deref(), self.id.as_deref())?.reserved(true);
-        let stream = ByteStream::new(self.open()?, bytes_progress());
+        let stream = self.stream().await?;
         if self.check {
             let contents = check_archive(stream).await?;
             session.screen.paragraph(&format!("the archive is complete: {contents}"))?;
@@ -82,6 +85,21 @@ impl ImportArguments {
         let imported = import(stream, &*opened.store, &options).await?;
         print(session, &imported)?;
         Ok(CliFinding::Fine)
+    }
+
+    async fn stream(&self) -> Result<Box<dyn AsyncRead + Send + Unpin>, CliFailure> {
+        #[cfg(feature = "clouds")]
+        if let Some((objects, path)) = archive_in_bucket(&self.file)? {
+            use object_store::ObjectStoreExt as _;
+            let archive = objects.head(&path).await.map_err(|error| match error {
+                object_store::Error::NotFound { .. } => {
+                    CliFailure::Absent(format!("there is no object {path}: check the URL"))
+                }
+                error => CliFailure::Failed(format!("cannot read {path}: {error}")),
+            })?;
+            return Ok(Box::new(object_store::buffered::BufReader::new(objects, &archive)));
+        }
+        Ok(Box::new(ByteStream::new(self.open()?, bytes_progress())))
     }
 
     fn open(&self) -> Result<Box<dyn Read + Send + Unpin>, CliFailure> {

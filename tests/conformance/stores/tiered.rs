@@ -29,8 +29,8 @@ enum Moves {
 #[derive(Debug)]
 struct Moving {
     store: TieredStore,
-    hot: MemoryStore,
-    cold: MemoryStore,
+    hot: Arc<dyn SnapshotStore>,
+    cold: Arc<dyn SnapshotStore>,
     how: Moves,
     random: Mutex<fastrand::Rng>,
     quiet: RwLock<()>,
@@ -38,10 +38,14 @@ struct Moving {
 }
 
 impl Moving {
-    fn new(how: Moves, seed: u64, count: &Arc<AtomicU64>) -> Self {
-        let (hot, cold) = (MemoryStore::new(), MemoryStore::new());
+    fn new(
+        how: Moves,
+        seed: u64,
+        count: &Arc<AtomicU64>,
+        [hot, cold]: [Arc<dyn SnapshotStore>; 2],
+    ) -> Self {
         Self {
-            store: TieredStore::new(hot.clone(), cold.clone()),
+            store: TieredStore::new(Arc::clone(&hot), Arc::clone(&cold)),
             hot,
             cold,
             how,
@@ -194,48 +198,82 @@ impl SnapshotStore for Moving {
     }
 }
 
-async fn prove(factory: &impl StoreFactory, scale: usize) {
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Limits {
+    OfMemory,
+    #[cfg(feature = "object-store")]
+    OfObjects,
+}
+
+async fn prove(factory: &impl StoreFactory, scale: usize, limits: Limits) {
     let card = Conformance::of(factory).scale(scale).run().await;
     println!("{card:#}");
     let card = card.into_result().unwrap();
     assert_eq!(card.store_name(), "tiered");
     let missing: BTreeSet<_> = card.skipped().map(|(_, needs)| needs).collect();
-    let explained = [
-        // The tiers are in memory.
+    let mut explained = BTreeSet::from([
+        // A tier is in memory.
         "Capabilities::durable",
         "Site::damage",
         "Site::damage_header",
         "Site::fail_writes",
-        "a limit on the length of keys",
         "a limit on versions",
-        "a record limit of at most 64 MiB",
-    ];
-    assert_eq!(missing, BTreeSet::from(explained));
+    ]);
+    if limits == Limits::OfMemory {
+        explained.extend(["a limit on the length of keys", "a record limit of at most 64 MiB"]);
+    } else {
+        explained.insert("Capabilities::ordered_deletes");
+    }
+    assert_eq!(missing, explained);
+}
+
+fn memory() -> Arc<dyn SnapshotStore> {
+    Arc::new(MemoryStore::new())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_tiered_store_keeps_every_promise() {
     let make = || Arc::new(TieredStore::new(MemoryStore::new(), MemoryStore::new()));
-    prove(&conformance::in_memory(make), 20_000).await;
+    prove(&conformance::in_memory(make), 20_000, Limits::OfMemory).await;
 }
 
-async fn prove_while_moving(how: Moves) {
+async fn prove_while_moving(
+    how: Moves,
+    cold: impl Fn() -> Arc<dyn SnapshotStore> + Send + Sync,
+    limits: Limits,
+) {
     let (seeds, count) = (AtomicU64::new(1), Arc::new(AtomicU64::new(0)));
     let make = || {
         let seed = seeds.fetch_add(1, Ordering::SeqCst);
-        Arc::new(Moving::new(how, seed, &count))
+        Arc::new(Moving::new(how, seed, &count, [memory(), cold()]))
     };
-    prove(&conformance::in_memory(make), 2_000).await;
+    prove(&conformance::in_memory(make), 2_000, limits).await;
     let count = count.load(Ordering::SeqCst);
     assert!(count > 1_000, "only {count} snapshots were moved");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_keeps_them_while_snapshots_are_archived_and_restored() {
-    prove_while_moving(Moves::Archived).await;
+    prove_while_moving(Moves::Archived, memory, Limits::OfMemory).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_keeps_them_however_the_snapshots_are_scattered() {
-    prove_while_moving(Moves::Scattered).await;
+    prove_while_moving(Moves::Scattered, memory, Limits::OfMemory).await;
+}
+
+#[cfg(feature = "object-store")]
+fn bucket() -> Arc<dyn SnapshotStore> {
+    use futures_util::FutureExt as _;
+    let bucket = Arc::new(object_store::memory::InMemory::new());
+    let opened = snapfold::object_store::ObjectStoreSnapshots::open(bucket, "cold");
+    // Nothing in memory has to be waited for.
+    Arc::new(opened.now_or_never().unwrap().unwrap())
+}
+
+#[cfg(feature = "object-store")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_keeps_them_with_old_snapshots_in_object_storage() {
+    prove_while_moving(Moves::Archived, bucket, Limits::OfObjects).await;
+    prove_while_moving(Moves::Scattered, bucket, Limits::OfObjects).await;
 }

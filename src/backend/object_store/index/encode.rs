@@ -10,7 +10,7 @@ pub(super) const IS_DELTA: u8 = 1;
 
 pub(super) fn encode(index: &Index, inline_limit: u64) -> Result<Vec<u8>, Error> {
     if index.snapshots.len() > MAX_SNAPSHOTS {
-        return Err(full(format!("an aggregate can have {MAX_SNAPSHOTS} snapshots")));
+        return Err(full(&format!("an aggregate can have {MAX_SNAPSHOTS} snapshots")));
     }
     let mut out = Vec::with_capacity(4_096);
     out.extend_from_slice(&MAGIC);
@@ -28,7 +28,7 @@ pub(super) fn encode(index: &Index, inline_limit: u64) -> Result<Vec<u8>, Error>
         put_snapshot(&mut out, snapshot, is_copied);
     }
     if out.len() as u64 > MAX_INDEX_BYTES {
-        return Err(full(format!("an index can have {MAX_INDEX_BYTES} bytes")));
+        return Err(full(&format!("an index can have {MAX_INDEX_BYTES} bytes")));
     }
     let checksum = out.get(8..).map_or(0, crc32);
     if let Some(place) = out.get_mut(4..8) {
@@ -67,7 +67,7 @@ fn put_snapshot(out: &mut Vec<u8>, snapshot: &Indexed, is_copied: bool) {
     put_marks(out, &snapshot.marks);
 }
 
-fn full(limit: String) -> Error {
+fn full(limit: &str) -> Error {
     let message = format!("{limit}: delete some, or set a retention policy");
     Error::new(ErrorKind::OutOfSpace, "change the snapshots of an aggregate", message)
 }

@@ -18,10 +18,10 @@ use crate::timestamp::Timestamp;
 /// The first bytes of an index. The last one is the format.
 const MAGIC: [u8; 4] = *b"SNX1";
 /// How many of the last changes an index names.
-const REMEMBERED: u64 = 32;
+const REMEMBERED: usize = 32;
 /// The length of an index without snapshots. Every other index is longer, so that a list shows which
 /// aggregates have none.
-pub(super) const EMPTY_BYTES: u64 = 4 + 4 + 8 + 8 * REMEMBERED + 4;
+pub(super) const EMPTY_BYTES: u64 = 4 + 4 + 8 + 8 * REMEMBERED as u64 + 4;
 /// The largest index that is read or written, in bytes (inclusive).
 pub(super) const MAX_INDEX_BYTES: u64 = 16 << 20;
 /// The number of snapshots that an index can have (inclusive).
@@ -36,7 +36,7 @@ pub(super) struct Index {
     /// The number of changes so far.
     sequence: u64,
     /// The random numbers of the last changes. That of change `n` is at `n % REMEMBERED`.
-    changes: [u64; REMEMBERED as usize],
+    changes: [u64; REMEMBERED],
     /// The highest id comes first.
     snapshots: Vec<Indexed>,
 }
@@ -116,7 +116,7 @@ impl Indexed {
 
 impl Index {
     pub(super) const EMPTY: Self =
-        Self { sequence: 0, changes: [0; REMEMBERED as usize], snapshots: Vec::new() };
+        Self { sequence: 0, changes: [0; REMEMBERED], snapshots: Vec::new() };
 
     /// Parses the index of `key`.
     pub(super) fn parse(body: &Bytes, key: &AggregateKey) -> Result<Self, BadIndex> {
@@ -154,7 +154,7 @@ impl Index {
     pub(super) fn fate(&self, sequence: u64, nonce: u64) -> Fate {
         if self.sequence < sequence {
             Fate::NotMade
-        } else if self.sequence - sequence >= REMEMBERED {
+        } else if self.sequence - sequence >= REMEMBERED as u64 {
             Fate::Forgotten
         } else if self.changes.get(slot(sequence)) == Some(&nonce) {
             Fate::Made
@@ -215,5 +215,5 @@ impl Index {
 /// Where the number of a change is.
 fn slot(sequence: u64) -> usize {
     // The remainder is below `REMEMBERED`.
-    usize::try_from(sequence % REMEMBERED).unwrap_or(0)
+    usize::try_from(sequence % REMEMBERED as u64).unwrap_or(0)
 }

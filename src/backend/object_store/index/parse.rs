@@ -26,7 +26,7 @@ pub(super) fn parse(body: &Bytes, key: &AggregateKey) -> Result<Index, BadIndex>
         return Err(BadIndex::Damaged("its checksum does not match"));
     }
     let sequence = reader.u64().ok_or(short)?;
-    let mut changes = [0; REMEMBERED as usize];
+    let mut changes = [0; REMEMBERED];
     for change in &mut changes {
         *change = reader.u64().ok_or(short)?;
     }

@@ -81,7 +81,7 @@ fn what_became_of_a_change_is_known_for_the_next_32_changes() {
         assert_eq!(index.fate(nonce, nonce), Fate::NotMade);
         index = index.changed(nonce);
         for before in 1..=nonce {
-            let is_known = nonce - before < REMEMBERED;
+            let is_known = nonce - before < REMEMBERED as u64;
             let [made, other] = [index.fate(before, before), index.fate(before, before + 1_000)];
             assert_eq!(made, if is_known { Fate::Made } else { Fate::Forgotten });
             assert_eq!(other, if is_known { Fate::NotMade } else { Fate::Forgotten });
