@@ -63,11 +63,6 @@ impl Message {
         self.head.split(' ')
     }
 
-    /// Whether the connection ends with this message.
-    pub(crate) fn is_last(&self) -> bool {
-        self.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
-    }
-
     fn header(&self, name: &str) -> Option<&str> {
         let mut fields = self.head.lines().filter_map(|line| line.split_once(':'));
         let found = fields.find(|(field, _)| field.eq_ignore_ascii_case(name));

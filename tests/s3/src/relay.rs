@@ -202,9 +202,6 @@ async fn serve(mut client: TcpStream, server: &str, state: &State) -> Result<()>
             }
         };
         answer.send(&mut client).await?;
-        if request.is_last() || answer.is_last() {
-            return Ok(());
-        }
     }
     Ok(())
 }

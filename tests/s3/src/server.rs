@@ -79,10 +79,12 @@ impl Server {
         Arc::new(self.amazon(times, patience))
     }
 
-    /// A prefix that no other test uses.
+    /// A prefix of 16 bytes that no other test uses. It is "t" and digits, so that it contains no
+    /// part of a key by which a test chooses requests.
     pub fn prefix(&self) -> Path {
         // Each RandomState is another one.
-        Path::from(format!("{:016x}", RandomState::new().hash_one(0)))
+        let number = RandomState::new().hash_one(0) % 1_000_000_000_000_000;
+        Path::from(format!("t{number:015}"))
     }
 
     fn amazon(&self, times: usize, patience: Duration) -> AmazonS3 {

@@ -173,15 +173,28 @@ async fn a_client_that_tries_once_is_not_told_that_it_won() {
 /// A reset says that the outcome is unknown, and so the client does not try again.
 #[tokio::test]
 async fn a_client_that_retries_repeats_no_write_after_a_reset() {
-    for fault in [Fault::LoseAnswer(Ending::Reset), Fault::LoseRequest(Ending::Reset)] {
+    let faults =
+        [(Fault::LoseAnswer(Ending::Reset), "Ok"), (Fault::LoseRequest(Ending::Reset), "NotFound")];
+    for (fault, outcome) in faults {
         let Lab { relay, retrying, .. } = Lab::new().await;
         relay.next("PUT", "", fault);
         assert_eq!(name(retrying.create("a", "first").await), "Generic Interrupted");
         assert_eq!(relay.count("PUT"), 1);
-        relay.next("GET", "", Fault::LoseAnswer(Ending::Reset));
-        retrying.put("b", "first").await;
-        assert_eq!(retrying.get("b").await, b"first");
+        assert_eq!(name(retrying.store.get(&retrying.key("a")).await), outcome);
     }
+}
+
+#[tokio::test]
+async fn a_client_that_retries_repeats_what_a_closed_connection_lost() {
+    let Lab { relay, retrying, .. } = Lab::new().await;
+    relay.next("PUT", "", Fault::LoseRequest(Ending::Close));
+    retrying.create("a", "first").await.unwrap();
+    assert_eq!(relay.count("PUT"), 2);
+    for ending in [Ending::Close, Ending::Reset] {
+        relay.next("GET", "", Fault::LoseAnswer(ending));
+        assert_eq!(retrying.get("a").await, b"first");
+    }
+    assert_eq!(relay.count("GET"), 4);
 }
 
 #[tokio::test]
