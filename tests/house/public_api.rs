@@ -131,6 +131,15 @@ fn exports_of_all_kinds_are_seen() {
 }
 
 /// What the stores of other features add to the front page.
+#[cfg(feature = "object-store")]
+#[test]
+fn a_store_in_object_storage_crosses_threads() {
+    use snapfold::object_store::{
+        ObjectStoreOptions, ObjectStoreSnapshots, RepairedObjects, SweptObjects,
+    };
+    crosses_threads::<(ObjectStoreOptions, ObjectStoreSnapshots, RepairedObjects, SweptObjects)>();
+}
+
 #[cfg(all(feature = "file", feature = "postgres"))]
 #[test]
 fn the_stores_of_other_features_are_exported_and_cross_threads() {
