@@ -35,8 +35,10 @@ impl Shared {
         let answer = answer.map_err(|error| failed(READ, RequestEffect::Read, &error))?;
         let (bytes, version) = match answer {
             Answer::Missing => {
-                self.memory.forget(&path);
-                return Ok(Arc::new(KnownIndex::ABSENT));
+                // Most first puts follow a load that found nothing.
+                let absent = Arc::new(KnownIndex::ABSENT);
+                self.memory.set_index(&path, &absent);
+                return Ok(absent);
             }
             // A server may say so without having been asked.
             Answer::Unchanged => {

