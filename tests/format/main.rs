@@ -28,6 +28,8 @@ mod deep_nesting;
 mod golden;
 #[cfg(feature = "lz4")]
 mod headers;
+#[cfg(feature = "object-store")]
+mod object_store;
 #[path = "../own_coding/mod.rs"]
 mod own_coding;
 #[cfg(feature = "lz4")]
