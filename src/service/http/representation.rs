@@ -79,14 +79,14 @@ impl Representation {
             (_, true) => "accept, accept-encoding",
         };
         headers.insert(VARY, HeaderValue::from_static(vary));
-        let version = state.version;
+        let version = state.version();
         let mut put = |name, text: String| {
             // Segments, digests and dates are plain ASCII.
             if let Ok(value) = HeaderValue::from_str(&text) {
                 headers.insert(name, value);
             }
         };
-        if let (Some(at), true) = (state.as_of.and_then(to_second), freshness != Freshness::Now) {
+        if let (Some(at), true) = (state.as_of().and_then(to_second), freshness != Freshness::Now) {
             put(MEMENTO_DATETIME, httpdate::fmt_http_date(at));
         }
         let digest = URL_SAFE_NO_PAD.encode(hash);
