@@ -101,9 +101,13 @@ impl Scope {
     /// Returns whether this is allowed. Without a kind, the request concerns all kinds of the tenant,
     /// and the scope must allow all.
     pub fn allows(&self, permission: Permission, tenant: &str, kind: Option<&str>) -> bool {
+        // The default tenant is empty. An empty string points to no memory, and on processors with
+        // AVX-512 a comparison of no bytes there takes as long as the rest of this function.
+        let same =
+            |one: &str, other: &str| one.len() == other.len() && (one.is_empty() || one == other);
         let has = |list: &Option<Vec<String>>, sought: Option<&str>| match (list, sought) {
             (None, _) => true,
-            (Some(list), Some(sought)) => list.iter().any(|one| one == sought),
+            (Some(list), Some(sought)) => list.iter().any(|one| same(one, sought)),
             (Some(_), None) => false,
         };
         self.permissions.contains(&permission)
