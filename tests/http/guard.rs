@@ -87,7 +87,7 @@ fn no_secret_is_printed() {
     for hidden in [&secret[17..], &hash, &format!("{:?}", key.hash)] {
         assert!(!printed.contains(hidden), "{printed}");
     }
-    assert!(printed.contains(&key.id));
+    assert!(printed.contains(&*key.id));
 }
 
 #[tokio::test]

@@ -68,8 +68,11 @@ impl Gate {
             }
             return Ok(Permit { target, principal: None, counted: Counted::Free });
         };
-        let known = authenticator.authenticate(request).await.map_err(HttpProblem::unchecked)?;
-        let Some(principal) = known else {
+        let known = match authenticator.authenticate_at_once(request) {
+            Some(known) => known,
+            None => authenticator.authenticate(request).await,
+        };
+        let Some(principal) = known.map_err(HttpProblem::unchecked)? else {
             note(AccessKind::Unknown, "");
             // Who guesses is slowed down. Nobody else is: valid credentials are not counted here.
             return Err(match limiter.count_failure() {
