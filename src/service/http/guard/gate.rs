@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
 use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
 
 use super::access::{AccessKind, AccessSums};
 use super::authenticator::Authenticator;
@@ -36,9 +36,12 @@ impl Gate {
         matches!(self, Self::Open)
     }
 
-    /// Whether every answer to a principal has the headers of its quota.
-    pub(crate) const fn counts_all(&self) -> bool {
-        matches!(self, Self::Guarded(_, limiter) if limiter.counts_all())
+    /// The header that says the quota of all who have no other, if all answers have it.
+    pub(crate) fn default_policy(&self) -> Option<HeaderValue> {
+        match self {
+            Self::Open => None,
+            Self::Guarded(_, limiter) => limiter.default_policy(),
+        }
     }
 
     /// Admits a request, or says why not. Whether the resource, its kind or its project exists plays

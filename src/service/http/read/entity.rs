@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use http::header::{LINK, VARY};
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::Admitted;
 use crate::events::EventTime;
@@ -150,7 +150,7 @@ impl Admitted<'_> {
         let policy = self.served.policy(state.key().tenant());
         let folds = self.served.admin(state.key())?.folds_events();
         let rendered = Representation::render(state, self.media, freshness, &links, policy)?;
-        let rendered = rendered.counted(self.served.gate.counts_all());
+        let rendered = rendered.counted(self.served.gate.default_policy());
         Ok(if folds { rendered } else { rendered.captured() })
     }
 
@@ -159,20 +159,17 @@ impl Admitted<'_> {
         provenance: &Provenance,
         rendered: &Representation,
     ) -> Result<Response<DeliveryBody>, HttpProblem> {
-        let response = rendered.answer(&self.request.method, &self.request.headers)?;
-        Ok(self.with_timing(provenance, response))
+        let mut response = rendered.answer(&self.request.method, &self.request.headers)?;
+        self.add_timing(provenance, response.headers_mut());
+        Ok(response)
     }
 
     /// Adds how the state was loaded, for those who may see it.
-    fn with_timing(
-        &self,
-        provenance: &Provenance,
-        mut response: Response<DeliveryBody>,
-    ) -> Response<DeliveryBody> {
+    fn add_timing(&self, provenance: &Provenance, headers: &mut HeaderMap) {
         // A shared cache would show it to everybody.
         let is_public = self.served.policy(&self.permit.target().tenant).is_public();
         if is_public || !self.permit.may(Permission::Diagnose) {
-            return response;
+            return;
         }
         let timings = provenance.timings;
         let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
@@ -184,9 +181,8 @@ impl Admitted<'_> {
             provenance.events_replayed
         );
         if let Ok(value) = HeaderValue::from_str(&text) {
-            response.headers_mut().insert(SERVER_TIMING, value);
+            headers.insert(SERVER_TIMING, value);
         }
-        response
     }
 }
 
