@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 
-use super::access::{AccessKind, AccessSums};
+use super::access::{AccessKind, AccessNote};
 use super::authenticator::Authenticator;
 use super::limiter::{Counted, Limiter};
 use super::permission::Permission;
@@ -24,8 +24,8 @@ pub(crate) enum Gate {
 
 /// Proof that a request was admitted: to the tenant, the kind and the permission of its target.
 #[derive(Debug)]
-pub(crate) struct Permit {
-    target: Target,
+pub(crate) struct Permit<'a> {
+    target: &'a Target,
     principal: Option<Principal>,
     counted: Counted,
 }
@@ -46,15 +46,15 @@ impl Gate {
 
     /// Admits a request, or says why not. Whether the resource, its kind or its project exists plays
     /// no part.
-    pub(crate) async fn admit(
+    pub(crate) async fn admit<'a>(
         &self,
         request: &Parts,
-        target: Target,
-        sums: Option<&AccessSums>,
-    ) -> Result<Permit, HttpProblem> {
+        target: &'a Target,
+        access: Option<AccessNote<'_>>,
+    ) -> Result<Permit<'a>, HttpProblem> {
         let note = |kind, name: &str| {
-            if let Some(sums) = sums {
-                sums.note(kind, name);
+            if let Some(access) = access {
+                access.count(kind, name);
             }
         };
         let (Self::Guarded(authenticator, limiter), Some(permission)) =
@@ -103,9 +103,9 @@ impl Gate {
     }
 }
 
-impl Permit {
+impl Permit<'_> {
     pub(crate) const fn target(&self) -> &Target {
-        &self.target
+        self.target
     }
 
     /// The name of who sends the request; empty if everybody may.

@@ -75,7 +75,7 @@ impl Admitted<'_> {
     pub(super) async fn immutable(&self) -> Result<Response<DeliveryBody>, HttpProblem> {
         // The digest names the media type as well.
         let rendered = self.rendered(self.at_target().await?, Freshness::Immutable)?;
-        if rendered.digest() != self.permit.target().digest {
+        if rendered.digest() != self.permit.target().last {
             let detail = "the state at this version has another digest today, or in this media \
                           type: ask for the version without a digest";
             return Err(HttpProblem::not_found(detail));
