@@ -87,7 +87,7 @@ fn no_secret_is_printed() {
     for hidden in [&secret[17..], &hash, &format!("{:?}", key.hash)] {
         assert!(!printed.contains(hidden), "{printed}");
     }
-    assert!(printed.contains(&key.id));
+    assert!(printed.contains(&*key.id));
 }
 
 #[tokio::test]
@@ -148,6 +148,10 @@ async fn each_principal_has_its_own_quota() {
     for _ in 0..900 {
         assert_eq!(ask(&large).await.status, 200);
     }
+    // What is prepared for the quota of most is not said to others.
+    assert_eq!(ask(&large).await.header("ratelimit-policy"), "\"default\";q=1000;w=60");
+    let list = get_with(&delivery, "/projects/~/entities", &[("authorization", &two)]).await;
+    assert_eq!(list.header("ratelimit-policy"), "\"default\";q=6;w=60");
     // Answers that are no states are counted as well.
     let missing = "/projects/~/entities/stock/nobody";
     let missing = get_with(&delivery, missing, &[("authorization", &two)]).await;

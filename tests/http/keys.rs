@@ -11,8 +11,8 @@ use http::Request;
 use http::request::Parts;
 use snapfold::engine::ManualClock;
 use snapfold::service::http::{
-    AnyOf, ApiKey, ApiKeyFile, ApiKeyStore, Authenticator, Delivery, Permission, Principal,
-    RequestQuota, Scope,
+    AnyOf, ApiKey, ApiKeyFile, ApiKeyStore, ApiKeys, Authenticator, Delivery, Permission,
+    Principal, RequestQuota, Scope,
 };
 use snapfold::{BoxError, ErrorKind};
 use tower_service::Service as _;
@@ -102,7 +102,7 @@ async fn a_damaged_file_admits_nobody_and_loses_no_revocation() {
     let without: serde_json::Value = {
         let mut document: serde_json::Value = serde_json::from_str(&good).unwrap();
         let list = document["keys"].as_array_mut().unwrap();
-        list.retain(|key| key["id"] != revoked.id);
+        list.retain(|key| key["id"] != *revoked.id);
         document
     };
     let without = without.to_string();
@@ -281,12 +281,97 @@ impl Authenticator for Sessions {
     }
 }
 
+/// Knows who has a name: at once, or only later.
+#[derive(Debug)]
+struct Names {
+    at_once: bool,
+    waits: Arc<AtomicUsize>,
+}
+
+impl Names {
+    fn known(request: &Parts) -> Result<Option<Principal>, BoxError> {
+        let Some(name) = request.headers.get("name") else { return Ok(None) };
+        let name = name.to_str()?;
+        if name == "mallory" {
+            return Err("the list of names is gone".into());
+        }
+        Ok(Some(Principal::new(name, [Scope::new([Permission::Read])])))
+    }
+}
+
+#[async_trait]
+impl Authenticator for Names {
+    async fn authenticate(&self, request: &Parts) -> Result<Option<Principal>, BoxError> {
+        self.waits.fetch_add(1, Ordering::Relaxed);
+        Self::known(request)
+    }
+
+    fn authenticate_at_once(&self, request: &Parts) -> Option<Result<Option<Principal>, BoxError>> {
+        self.at_once.then(|| Self::known(request))
+    }
+}
+
+#[tokio::test]
+async fn only_who_is_not_known_at_once_is_waited_for() {
+    let shop = shop();
+    let (key, secret) = new_key("key");
+    let (keys, waits) = (ApiKeys::new().with(key.clone()), Arc::<AtomicUsize>::default());
+    let names = |at_once| Names { at_once, waits: Arc::clone(&waits) };
+    let (key, name, bad) =
+        (("authorization", secret.as_str()), ("name", "ada"), ("name", "mallory"));
+    // The statuses are the same, whether or not somebody has to wait.
+    for (headers, expected, slow) in [
+        (vec![key], 200, 0),
+        (vec![name], 200, 1),
+        (vec![bad], 503, 1),
+        (vec![key, bad], 200, 0),
+        (vec![], 401, 1),
+    ] {
+        for (at_once, expected_waits) in [(true, 0), (false, slow)] {
+            let either = AnyOf::new().or(keys.clone()).or(names(at_once));
+            let delivery = shop.builder().authenticator(either).build().unwrap();
+            waits.store(0, Ordering::Relaxed);
+            let answer = get_with(&delivery, PATH, &headers).await;
+            assert_eq!(answer.status, expected, "{headers:?} {at_once}");
+            assert_eq!(waits.load(Ordering::Relaxed), expected_waits, "{headers:?} {at_once}");
+        }
+    }
+    // One that fails at once does not lock out those whom the next one knows.
+    let either = AnyOf::new().or(names(true)).or(keys);
+    let delivery = shop.builder().authenticator(either).build().unwrap();
+    assert_eq!(get_with(&delivery, PATH, &[key, bad]).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_file_answers_at_once_as_long_as_it_need_not_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = ManualClock::at(at(0));
+    let keys = ApiKeyFile::open(folder.path().join("keys.json")).await.unwrap();
+    let keys = keys.clock(clock.clone());
+    let (key, _) = new_key("key");
+    let found = || keys.find_at_once(&key.id).map(|found| found.unwrap().is_some());
+    assert_eq!(found(), None);
+    assert_eq!(keys.find(&key.id).await.unwrap(), None);
+    assert_eq!(found(), Some(false));
+    keys.add(key.clone()).await.unwrap();
+    assert_eq!(found(), Some(true));
+    clock.advance(Duration::from_secs(5));
+    assert_eq!(found(), None);
+    assert!(keys.revoke(&key.id).await.unwrap());
+    assert_eq!(found(), Some(false));
+    fs::write(folder.path().join("keys.json"), "").unwrap();
+    clock.advance(Duration::from_secs(5));
+    assert!(keys.find(&key.id).await.is_err());
+    // Nobody is admitted, and nobody waits for it, until it is read again.
+    assert!(keys.find_at_once(&key.id).unwrap().is_err());
+}
+
 #[tokio::test]
 async fn keys_of_the_application_and_several_authenticators() {
     let shop = shop();
     let (key, secret) = new_key("row");
     let mut table = Table::default();
-    table.rows.push((key.id.clone(), serde_json::to_string(&key).unwrap()));
+    table.rows.push((key.id.to_string(), serde_json::to_string(&key).unwrap()));
     let (is_down, asked) = (table.is_down.clone(), table.asked.clone());
     let delivery =
         shop.builder().authenticator(AnyOf::new().or(table).or(Sessions)).build().unwrap();

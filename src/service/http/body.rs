@@ -60,7 +60,7 @@ impl DeliveryBody {
 
     /// States the length of a body that is empty or that the answer to a HEAD leaves out. A server
     /// states the others by itself.
-    pub(super) fn state_length(mut response: Response<Self>) -> Response<Self> {
+    pub(super) fn state_length(response: &mut Response<Self>) {
         let has_none = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED];
         let body = response.body();
         if let (Left::Nothing, Some(length), false) =
@@ -68,7 +68,6 @@ impl DeliveryBody {
         {
             response.headers_mut().insert(CONTENT_LENGTH, length.into());
         }
-        response
     }
 }
 

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,7 +16,7 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::body::DeliveryBody;
-use super::guard::Permit;
+use super::guard::{AccessSums, Permit};
 use super::media::Media;
 use super::problem::HttpProblem;
 use super::read;
@@ -146,11 +147,11 @@ impl Delivery {
         }
     }
 
-    /// Decides about a request before its body is read.
-    async fn admit(&self, request: &Parts) -> Result<Admission, HttpProblem> {
-        if let Some(access) = &self.0.access {
-            access.write_if_due();
-        }
+    /// The target of a request, or the answer if that depends on the path and the method alone.
+    fn target(
+        &self,
+        request: &Parts,
+    ) -> Result<ControlFlow<Response<DeliveryBody>, Target>, HttpProblem> {
         let path = request.uri.path();
         let path = path.strip_prefix(&self.0.prefix).unwrap_or(path);
         if request.method == Method::OPTIONS
@@ -160,10 +161,11 @@ impl Delivery {
             if let Ok(methods) = HeaderValue::from_str(&methods) {
                 response.headers_mut().insert(ALLOW, methods);
             }
-            return Ok(Admission::Answered(response));
+            return Ok(ControlFlow::Break(response));
         }
-        let target = Target::resolve(path, &request.method)?;
-        if let Some(moved) = &target.moved {
+        let mut target = Target::resolve(path, &request.method)?;
+        if !target.is_canonical {
+            let moved = target.route.canonical(path);
             let query = request.uri.query().map_or_else(String::new, |query| format!("?{query}"));
             let location = format!("{}{moved}{query}", self.0.prefix);
             // Clients turn other methods into GET after a 301.
@@ -175,16 +177,16 @@ impl Delivery {
             // The form of a path does not depend on what is stored, or on who asks.
             let value = HeaderValue::from_static("max-age=3600");
             response.headers_mut().insert(CACHE_CONTROL, value);
-            return Ok(Admission::Answered(response));
+            return Ok(ControlFlow::Break(response));
         }
-        let target = target.accepting(&request.headers);
-        Ok(Admission::Granted(self.0.gate.admit(request, target, self.0.access.as_deref()).await?))
+        target.accept(&request.headers);
+        Ok(ControlFlow::Continue(target))
     }
 
     async fn answer(
         &self,
         request: &Parts,
-        permit: &Permit,
+        permit: &Permit<'_>,
         media: Option<Media>,
         body: Bytes,
     ) -> Result<Response<DeliveryBody>, HttpProblem> {
@@ -200,12 +202,6 @@ impl Delivery {
         });
         answer
     }
-}
-
-/// What became of a request before its resource was touched.
-enum Admission {
-    Granted(Permit),
-    Answered(Response<DeliveryBody>),
 }
 
 impl<B> Service<Request<B>> for Delivery
@@ -225,25 +221,28 @@ where
         let (request, body) = request.into_parts();
         Box::pin(async move {
             let media = Media::accepted(&request.headers);
-            let answer = match delivery.admit(&request).await {
-                Ok(Admission::Granted(permit)) if permit.target().route.takes_body() => {
-                    match Box::pin(read_request(body)).await {
-                        Ok(body) => delivery.answer(&request, &permit, media, body).await,
-                        Err(problem) => Err(problem),
-                    }
-                }
-                Ok(Admission::Granted(permit)) => {
-                    delivery.answer(&request, &permit, media, Bytes::new()).await
-                }
-                Ok(Admission::Answered(response)) => Ok(response),
-                Err(problem) => Err(problem),
+            let answer = async {
+                let access = delivery.0.access.as_ref().map(AccessSums::begin);
+                let target = match delivery.target(&request)? {
+                    ControlFlow::Continue(target) => target,
+                    ControlFlow::Break(answer) => return Ok(answer),
+                };
+                let permit = delivery.0.gate.admit(&request, &target, access).await?;
+                let body = if target.route.takes_body() {
+                    Box::pin(read_request(body)).await?
+                } else {
+                    Bytes::new()
+                };
+                delivery.answer(&request, &permit, media, body).await
             };
+            let answer = answer.await;
             let with_body = request.method != Method::HEAD;
-            let response = answer.unwrap_or_else(|problem| {
+            let mut response = answer.unwrap_or_else(|problem| {
                 let media = media.unwrap_or(Media::Json);
                 problem.into_response(&delivery.0.prefix, media, with_body)
             });
-            Ok(DeliveryBody::state_length(response))
+            DeliveryBody::state_length(&mut response);
+            Ok(response)
         })
     }
 }

@@ -26,6 +26,7 @@ pub(super) struct HttpProblem {
 }
 
 impl HttpProblem {
+    #[cold]
     pub(super) fn new(kind: &'static ProblemKind) -> Self {
         let (detail, headers) = (String::new(), Box::default());
         Self { kind, detail, parameter: None, headers, cause: None }

@@ -43,12 +43,12 @@ impl RenderedStates {
 
     /// How this very state was rendered.
     pub(super) fn of(&self, state: &OpaqueState, media: Media) -> Option<Arc<Representation>> {
-        let rendered = self.0.get(&BorrowedKey(&state.key, media))?;
+        let rendered = self.0.get(&BorrowedKey(state.key(), media))?;
         rendered.state.is_same(state).then_some(rendered)
     }
 
     pub(super) fn keep(&self, media: Media, rendered: Arc<Representation>) {
-        self.0.insert(RenderedKey(rendered.state.key.clone(), media), rendered);
+        self.0.insert(RenderedKey(rendered.state.key().clone(), media), rendered);
     }
 }
 

@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::body::DeliveryBody;
 use super::cache_policy::{CachePolicy, Freshness};
 use super::condition::{Outcome, evaluate, repeats};
-use super::guard::make_room;
+use super::guard::prepare;
 use super::links::Links;
 use super::media::{Coding, Media};
 use super::problem::HttpProblem;
@@ -40,8 +40,8 @@ pub(super) struct Representation {
     hash: [u8; 32],
     /// The headers that do not depend on the coding.
     headers: HeaderMap,
-    /// Whether each answer gets the headers of a quota.
-    is_counted: bool,
+    /// The header of the quota that each answer describes.
+    policy: Option<HeaderValue>,
     identity: OnceLock<CodedBody>,
     gzip: OnceLock<CodedBody>,
     #[cfg(feature = "zstd")]
@@ -79,14 +79,14 @@ impl Representation {
             (_, true) => "accept, accept-encoding",
         };
         headers.insert(VARY, HeaderValue::from_static(vary));
-        let version = state.version;
+        let version = state.version();
         let mut put = |name, text: String| {
             // Segments, digests and dates are plain ASCII.
             if let Ok(value) = HeaderValue::from_str(&text) {
                 headers.insert(name, value);
             }
         };
-        if let (Some(at), true) = (state.as_of.and_then(to_second), freshness != Freshness::Now) {
+        if let (Some(at), true) = (state.as_of().and_then(to_second), freshness != Freshness::Now) {
             put(MEMENTO_DATETIME, httpdate::fmt_http_date(at));
         }
         let digest = URL_SAFE_NO_PAD.encode(hash);
@@ -103,7 +103,7 @@ impl Representation {
             body,
             hash,
             headers,
-            is_counted: false,
+            policy: None,
             identity: OnceLock::new(),
             gzip: OnceLock::new(),
             #[cfg(feature = "zstd")]
@@ -117,9 +117,9 @@ impl Representation {
         self
     }
 
-    /// Says whether each answer gets the headers of a quota.
-    pub(super) const fn counted(mut self, is_counted: bool) -> Self {
-        self.is_counted = is_counted;
+    /// Says whether each answer gets the headers of a quota, and which one most of them get.
+    pub(super) fn counted(mut self, policy: Option<HeaderValue>) -> Self {
+        self.policy = policy;
         self
     }
 
@@ -196,9 +196,9 @@ impl Representation {
         let kept = [ETAG, CACHE_CONTROL, CONTENT_LOCATION, VARY, SNAPFOLD_SOURCE];
         let kept = kept.into_iter().filter_map(|name| Some((headers.get(&name)?.clone(), name)));
         let mut not_modified = kept.map(|(value, name)| (name, value)).collect();
-        if self.is_counted {
-            make_room(&mut headers);
-            make_room(&mut not_modified);
+        if let Some(policy) = &self.policy {
+            prepare(&mut headers, policy.clone());
+            prepare(&mut not_modified, policy.clone());
         }
         CodedBody { body, tag, etag, headers, not_modified }
     }

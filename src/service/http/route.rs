@@ -282,22 +282,19 @@ pub(super) struct Target {
     /// For resources of one aggregate.
     pub(super) key: Option<AggregateKey>,
     pub(super) version: u64,
-    pub(super) digest: String,
     pub(super) snapshot: Option<SnapshotId>,
-    pub(super) job: String,
-    /// The code of a problem.
-    pub(super) code: String,
-    /// Where the resource is, if the path is not the one form of its segments.
-    pub(super) moved: Option<String>,
+    /// The digest of a state, the id of a job, or the code of a problem.
+    pub(super) last: String,
+    /// Whether the path has the one form of each of its segments.
+    pub(super) is_canonical: bool,
 }
 
 impl Target {
-    /// Makes it the target of a client that accepts `headers`.
-    pub(super) fn accepting(mut self, headers: &HeaderMap) -> Self {
+    /// Makes it the target of a client that accepts what `headers` say.
+    pub(super) fn accept(&mut self, headers: &HeaderMap) {
         if self.route.resource == Resource::Snapshot && media::prefers_record(headers) {
             self.route = &RECORD;
         }
-        self
     }
 
     /// Finds what `path` names, below the prefix, and what `method` does to it.
@@ -311,9 +308,8 @@ impl Target {
         };
         let route = row.route;
         let (mut tenant, mut kind, mut id) = (Cow::Borrowed(""), Cow::Borrowed(""), None);
-        let (mut version, mut digest, mut code) = (0, String::new(), String::new());
-        let (mut snapshot, mut job) = (None, String::new());
-        let mut is_moved = false;
+        let (mut version, mut snapshot, mut last) = (0, None, String::new());
+        let mut is_canonical = true;
         for (part, segment) in row.parts.iter().zip(segments.all()) {
             match *part {
                 "{version}" => {
@@ -321,14 +317,12 @@ impl Target {
                         HttpProblem::not_found("a version is a number without leading zeros")
                     })?;
                 }
-                "{digest}" => segment.clone_into(&mut digest),
-                "{job}" => segment.clone_into(&mut job),
+                "{digest}" | "{job}" | "{code}" => segment.clone_into(&mut last),
                 "{snapshot}" => {
                     let form = "a snapshot has the id that the list shows";
                     let id = snapshot_document::parse_id(segment);
                     snapshot = Some(id.ok_or_else(|| HttpProblem::not_found(form))?);
                 }
-                "{code}" => segment.clone_into(&mut code),
                 "{project}" | "{kind}" | "{id}" => {
                     let (text, is_its_form) = segment::decode(segment).ok_or_else(|| {
                         HttpProblem::not_found(format!(
@@ -336,7 +330,7 @@ impl Target {
                              URL-safe base64"
                         ))
                     })?;
-                    is_moved |= !is_its_form;
+                    is_canonical &= is_its_form;
                     match *part {
                         "{project}" => tenant = text,
                         "{kind}" => kind = text,
@@ -350,9 +344,8 @@ impl Target {
             Some(id) => Some(AggregateKey::from_parts(&tenant, &kind, id)?),
             None => None,
         };
-        let moved = is_moved.then(|| route.canonical(path));
         let tenant = tenant.into_owned();
-        Ok(Self { route, tenant, key, version, digest, snapshot, job, code, moved })
+        Ok(Self { route, tenant, key, version, snapshot, last, is_canonical })
     }
 
     /// The kind that a request concerns; `None` if it concerns all kinds of the tenant.
@@ -429,7 +422,7 @@ impl<'a> PathSegments<'a> {
 
 impl Route {
     /// A path that fits, with the one form of each of its texts.
-    fn canonical(&self, path: &str) -> String {
+    pub(super) fn canonical(&self, path: &str) -> String {
         let segments =
             self.path.split('/').zip(path.split('/')).map(|(part, segment)| match part {
                 "{project}" | "{kind}" | "{id}" => segment::decode(segment)

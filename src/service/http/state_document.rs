@@ -18,16 +18,16 @@ pub(super) fn write(state: &OpaqueState, media: Media, links: &Links) -> Result<
         out.extend_from_slice(name.as_bytes());
         canonical::string(value, out);
     };
-    text("{\"jsonapi\":{\"version\":\"1.1\"},\"data\":{\"type\":", state.key.kind(), &mut out);
-    text(",\"id\":", state.key.id(), &mut out);
+    text("{\"jsonapi\":{\"version\":\"1.1\"},\"data\":{\"type\":", state.key().kind(), &mut out);
+    text(",\"id\":", state.key().id(), &mut out);
     out.extend_from_slice(b",\"attributes\":{\"state\":");
     state.write_json(&mut out)?;
     text("},\"links\":{\"self\":", links.entity(), &mut out);
-    out.extend_from_slice(format!("}}}},\"meta\":{{\"version\":{}", state.version).as_bytes());
-    if let Some(as_of) = state.as_of {
+    out.extend_from_slice(format!("}}}},\"meta\":{{\"version\":{}", state.version()).as_bytes());
+    if let Some(as_of) = state.as_of() {
         text(",\"asOf\":", &as_of.to_string(), &mut out);
     }
-    text("},\"links\":{\"self\":", &links.version(state.version), &mut out);
+    text("},\"links\":{\"self\":", &links.version(state.version()), &mut out);
     text(",\"versions\":", &links.versions(), &mut out);
     out.extend_from_slice(b"}}");
     Ok(out)

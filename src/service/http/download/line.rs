@@ -45,7 +45,7 @@ impl Line {
         canonical::string(key.id(), &mut text);
         let loaded = admin.load_opaque(&key, Point::Time(at)).await;
         let state = match loaded {
-            Ok(state) if state.version == 0 => return Ok(None),
+            Ok(state) if state.version() == 0 => return Ok(None),
             state => state,
         };
         let begun = text.len();
@@ -65,14 +65,14 @@ impl Line {
 
 /// Writes the rest of a line, and returns the time of the state.
 fn add_state(state: &OpaqueState, text: &mut Vec<u8>) -> Result<Option<Timestamp>, Error> {
-    text.extend_from_slice(format!(",\"version\":{}", state.version).as_bytes());
-    if let Some(as_of) = state.as_of {
+    text.extend_from_slice(format!(",\"version\":{}", state.version()).as_bytes());
+    if let Some(as_of) = state.as_of() {
         text.extend_from_slice(format!(",\"asOf\":\"{as_of}\"").as_bytes());
     }
     text.extend_from_slice(b",\"state\":");
     state.write_json(text)?;
     text.extend_from_slice(b"}\n");
-    Ok(state.as_of)
+    Ok(state.as_of())
 }
 
 /// Whether the same load fails for the same reason as long as the history is what it is.

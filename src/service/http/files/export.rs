@@ -199,8 +199,8 @@ impl StaticExport {
         state.write_json(&mut content)?;
         let entry = ExportEntry {
             id: key.id().to_owned(),
-            version: state.version,
-            as_of: state.as_of.map(|at| at.to_string()),
+            version: state.version(),
+            as_of: state.as_of().map(|at| at.to_string()),
             bytes: content.len() as u64,
             sha256: hex(&Sha256::digest(&content)),
         };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -36,8 +36,8 @@ pub(crate) struct AccessSums {
     clock: Arc<dyn Clock>,
     counts_reads: bool,
     open: Mutex<Counts>,
-    /// The minute whose sums are open, by the monotonic clock.
-    minute: AtomicU64,
+    /// The minute whose sums are open.
+    minute: AtomicI64,
     /// Held while entries are written, so that they are written in order and by one task.
     writing: tokio::sync::Mutex<()>,
 }
@@ -56,7 +56,7 @@ struct AccessCount {
 impl AccessSums {
     pub(crate) fn new(ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>, counts_reads: bool) -> Self {
         let writing = tokio::sync::Mutex::new(());
-        let minute = AtomicU64::new(minute(&*clock));
+        let minute = AtomicI64::new(minute(clock.now()));
         Self { ledger, clock, counts_reads, open: Mutex::default(), minute, writing }
     }
 
@@ -65,22 +65,19 @@ impl AccessSums {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a request. Reads only if they are wanted.
-    pub(crate) fn note(&self, kind: AccessKind, name: &str) {
-        if kind == AccessKind::Read && !self.counts_reads {
-            return;
-        }
+    /// Begins to count a request that begins now. Starts to write the sums of a minute that is over;
+    /// without a runtime, they wait.
+    pub(crate) fn begin(self: &Arc<Self>) -> AccessNote<'_> {
         let now = self.clock.now();
-        let count = AccessCount { requests: 1, first: now, last: now };
-        add(&mut self.open(), kind, name, count);
+        let minute = minute(now);
+        if self.minute.load(Relaxed) != minute && self.minute.swap(minute, Relaxed) != minute {
+            self.start_to_write();
+        }
+        AccessNote { sums: self, now }
     }
 
-    /// Starts to write the sums of a minute that is over. Without a runtime, they wait.
-    pub(crate) fn write_if_due(self: &Arc<Self>) {
-        let now = minute(&*self.clock);
-        if self.minute.load(Relaxed) == now || self.minute.swap(now, Relaxed) == now {
-            return;
-        }
+    #[cold]
+    fn start_to_write(self: &Arc<Self>) {
         if self.open().is_empty() {
             return;
         }
@@ -103,6 +100,23 @@ impl AccessSums {
         self.ledger.append_all(&entries).await?;
         taken.written();
         Ok(())
+    }
+}
+
+/// A request that can be counted.
+#[derive(Clone, Copy)]
+pub(crate) struct AccessNote<'a> {
+    sums: &'a AccessSums,
+    now: Timestamp,
+}
+
+impl AccessNote<'_> {
+    /// Counts the request. Reads only if they are wanted.
+    pub(crate) fn count(self, kind: AccessKind, name: &str) {
+        if kind != AccessKind::Read || self.sums.counts_reads {
+            let count = AccessCount { requests: 1, first: self.now, last: self.now };
+            add(&mut self.sums.open(), kind, name, count);
+        }
     }
 }
 
@@ -164,8 +178,8 @@ fn entry(kind: AccessKind, name: &str, count: AccessCount) -> AuditEntry {
     AuditEntry::new(count.last, name, action).outcome(outcome).meta(meta.to_string())
 }
 
-fn minute(clock: &dyn Clock) -> u64 {
-    clock.monotonic().as_secs() / 60
+fn minute(time: Timestamp) -> i64 {
+    time.as_micros().div_euclid(60_000_000)
 }
 
 impl fmt::Debug for AccessSums {

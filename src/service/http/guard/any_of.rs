@@ -54,4 +54,16 @@ impl Authenticator for AnyOf {
         }
         failed.map_or(Ok(None), Err)
     }
+
+    fn authenticate_at_once(&self, request: &Parts) -> Option<Result<Option<Principal>, BoxError>> {
+        let mut failed = None;
+        for authenticator in &self.0 {
+            match authenticator.authenticate_at_once(request)? {
+                Ok(Some(principal)) => return Some(Ok(Some(principal))),
+                Ok(None) => {}
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        Some(failed.map_or(Ok(None), Err))
+    }
 }

@@ -34,7 +34,7 @@ use crate::timestamp::Timestamp;
 #[non_exhaustive]
 pub struct ApiKey {
     /// The public part, 12 hexadecimal digits. It names the key in lists and in the audit trail.
-    pub id: String,
+    pub id: Arc<str>,
     /// The SHA-256 of the text that the client sends.
     pub hash: [u8; 32],
     /// For whom the key is.
@@ -65,7 +65,7 @@ impl ApiKey {
     }
 
     /// Recreates a key that was stored. The id must be one that [`generate`](Self::generate) made.
-    pub fn from_stored(id: impl Into<String>, hash: [u8; 32], name: impl Into<String>) -> Self {
+    pub fn from_stored(id: impl Into<Arc<str>>, hash: [u8; 32], name: impl Into<String>) -> Self {
         let (id, name) = (id.into(), name.into());
         Self { id, hash, name, scopes: Arc::default(), expires_at: None, quota: None }
     }

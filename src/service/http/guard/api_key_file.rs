@@ -142,7 +142,7 @@ impl ApiKeyFile {
         let id = id.to_owned();
         self.change(move |keys| {
             let before = keys.len();
-            keys.retain(|key| key.id != id);
+            keys.retain(|key| *key.id != *id);
             keys.len() < before
         })
         .await
@@ -247,6 +247,11 @@ impl fmt::Debug for ApiKeyFile {
 impl ApiKeyStore for ApiKeyFile {
     async fn find(&self, id: &str) -> Result<Option<Arc<ApiKey>>, BoxError> {
         Ok(self.current().await?.by_id.get(id).cloned())
+    }
+
+    fn find_at_once(&self, id: &str) -> Option<Result<Option<Arc<ApiKey>>, BoxError>> {
+        let found = self.recent()?.map(|content| content.by_id.get(id).cloned());
+        Some(found.map_err(Into::into))
     }
 
     fn now(&self) -> Timestamp {

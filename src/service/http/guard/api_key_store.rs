@@ -33,6 +33,19 @@ pub trait ApiKeyStore: fmt::Debug + Send + Sync {
     /// If the store cannot be asked. The client gets a 503, as [`Authenticator::authenticate`] says.
     async fn find(&self, id: &str) -> Result<Option<Arc<ApiKey>>, BoxError>;
 
+    /// Returns what [`find`](Self::find) would return, if that is known without waiting, and otherwise
+    /// `None`. It must not block.
+    ///
+    /// Each request asks this first, as [`Authenticator::authenticate_at_once`] says. `None` by
+    /// default. The obligations of `find` apply to it as well.
+    ///
+    /// # Errors
+    /// Those of [`find`](Self::find).
+    fn find_at_once(&self, id: &str) -> Option<Result<Option<Arc<ApiKey>>, BoxError>> {
+        let _ = id;
+        None
+    }
+
     /// Returns the time by which keys expire. The system's by default.
     fn now(&self) -> Timestamp {
         SystemClock::new().now()
@@ -44,13 +57,29 @@ impl<S: ApiKeyStore> Authenticator for S {
     async fn authenticate(&self, request: &Parts) -> Result<Option<Principal>, BoxError> {
         let Some(presented) = PresentedKey::of(request) else { return Ok(None) };
         let known = self.find(presented.id).await?;
-        // An unknown id is compared as well, so that it takes as long as a wrong secret.
-        let hash = known.as_ref().map_or([0; 32], |key| key.hash);
-        let is_right: bool = hash.ct_eq(&presented.hash).into();
-        let valid = |key: &ApiKey| key.expires_at.is_none_or(|end| self.now() < end);
-        Ok(known.filter(|key| is_right && valid(key)).map(|key| {
-            let scopes = Arc::clone(&key.scopes);
-            Principal { name: key.id.clone(), scopes, quota: key.quota }
-        }))
+        Ok(checked(self, presented, known.as_deref()))
     }
+
+    fn authenticate_at_once(&self, request: &Parts) -> Option<Result<Option<Principal>, BoxError>> {
+        let Some(presented) = PresentedKey::of(request) else { return Some(Ok(None)) };
+        let found = self.find_at_once(presented.id)?;
+        Some(found.map(|known| checked(self, presented, known.as_deref())))
+    }
+}
+
+/// The principal of the key that was found by the id of the presented one, if that is right and valid.
+fn checked(
+    store: &impl ApiKeyStore,
+    presented: PresentedKey<'_>,
+    known: Option<&ApiKey>,
+) -> Option<Principal> {
+    // An unknown id is compared as well, so that it takes as long as a wrong secret.
+    let hash = known.map_or([0; 32], |key| key.hash);
+    let is_right: bool = hash.ct_eq(&presented.hash()).into();
+    let valid = |key: &ApiKey| key.expires_at.is_none_or(|end| store.now() < end);
+    known.filter(|key| is_right && valid(key)).map(|key| Principal {
+        name: Arc::clone(&key.id),
+        scopes: Arc::clone(&key.scopes),
+        quota: key.quota,
+    })
 }

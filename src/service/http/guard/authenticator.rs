@@ -26,4 +26,17 @@ pub trait Authenticator: fmt::Debug + Send + Sync {
     /// which does not say why. It has the error as an [extension](http::Response::extensions) of the
     /// type [`Error`](crate::Error), for the logs of the application.
     async fn authenticate(&self, request: &Parts) -> Result<Option<Principal>, BoxError>;
+
+    /// Returns what [`authenticate`](Self::authenticate) would return, if that is known without
+    /// waiting, and otherwise `None`. It must not block.
+    ///
+    /// Each request asks this first, and `authenticate` only after a `None`. So an authenticator that
+    /// has all it needs in memory saves each request a future on the heap. `None` by default.
+    ///
+    /// # Errors
+    /// Those of [`authenticate`](Self::authenticate).
+    fn authenticate_at_once(&self, request: &Parts) -> Option<Result<Option<Principal>, BoxError>> {
+        let _ = request;
+        None
+    }
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
 use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
 
-use super::access::{AccessKind, AccessSums};
+use super::access::{AccessKind, AccessNote};
 use super::authenticator::Authenticator;
 use super::limiter::{Counted, Limiter};
 use super::permission::Permission;
@@ -24,8 +24,8 @@ pub(crate) enum Gate {
 
 /// Proof that a request was admitted: to the tenant, the kind and the permission of its target.
 #[derive(Debug)]
-pub(crate) struct Permit {
-    target: Target,
+pub(crate) struct Permit<'a> {
+    target: &'a Target,
     principal: Option<Principal>,
     counted: Counted,
 }
@@ -36,22 +36,25 @@ impl Gate {
         matches!(self, Self::Open)
     }
 
-    /// Whether every answer to a principal has the headers of its quota.
-    pub(crate) const fn counts_all(&self) -> bool {
-        matches!(self, Self::Guarded(_, limiter) if limiter.counts_all())
+    /// The header that says the quota of all who have no other, if all answers have it.
+    pub(crate) fn default_policy(&self) -> Option<HeaderValue> {
+        match self {
+            Self::Open => None,
+            Self::Guarded(_, limiter) => limiter.default_policy(),
+        }
     }
 
     /// Admits a request, or says why not. Whether the resource, its kind or its project exists plays
     /// no part.
-    pub(crate) async fn admit(
+    pub(crate) async fn admit<'a>(
         &self,
         request: &Parts,
-        target: Target,
-        sums: Option<&AccessSums>,
-    ) -> Result<Permit, HttpProblem> {
+        target: &'a Target,
+        access: Option<AccessNote<'_>>,
+    ) -> Result<Permit<'a>, HttpProblem> {
         let note = |kind, name: &str| {
-            if let Some(sums) = sums {
-                sums.note(kind, name);
+            if let Some(access) = access {
+                access.count(kind, name);
             }
         };
         let (Self::Guarded(authenticator, limiter), Some(permission)) =
@@ -68,8 +71,11 @@ impl Gate {
             }
             return Ok(Permit { target, principal: None, counted: Counted::Free });
         };
-        let known = authenticator.authenticate(request).await.map_err(HttpProblem::unchecked)?;
-        let Some(principal) = known else {
+        let known = match authenticator.authenticate_at_once(request) {
+            Some(known) => known,
+            None => authenticator.authenticate(request).await,
+        };
+        let Some(principal) = known.map_err(HttpProblem::unchecked)? else {
             note(AccessKind::Unknown, "");
             // Who guesses is slowed down. Nobody else is: valid credentials are not counted here.
             return Err(match limiter.count_failure() {
@@ -97,9 +103,9 @@ impl Gate {
     }
 }
 
-impl Permit {
+impl Permit<'_> {
     pub(crate) const fn target(&self) -> &Target {
-        &self.target
+        self.target
     }
 
     /// The name of who sends the request; empty if everybody may.

@@ -28,12 +28,12 @@ pub(super) struct KeyFileContent {
     bytes: Vec<u8>,
     /// In the order of the file.
     pub(super) keys: Vec<Arc<ApiKey>>,
-    pub(super) by_id: HashMap<String, Arc<ApiKey>>,
+    pub(super) by_id: HashMap<Arc<str>, Arc<ApiKey>>,
 }
 
 impl KeyFileContent {
     fn new(bytes: Vec<u8>, keys: Vec<Arc<ApiKey>>) -> Arc<Self> {
-        let by_id = keys.iter().map(|key| (key.id.clone(), Arc::clone(key))).collect();
+        let by_id = keys.iter().map(|key| (Arc::clone(&key.id), Arc::clone(key))).collect();
         Arc::new(Self { bytes, keys, by_id })
     }
 }

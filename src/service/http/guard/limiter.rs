@@ -17,8 +17,8 @@ use crate::clock::Clock;
 /// The number of principals whose requests are counted at the same time.
 const MAX_PRINCIPALS: usize = 100_000;
 
-const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// The injected clock, as governor wants it.
 #[derive(Clone)]
@@ -37,9 +37,11 @@ type Counter = RateLimiter<NotKeyed, InMemoryState, LimitClock, StateInformation
 /// Counts by one quota.
 pub(crate) struct Meter {
     quota: RequestQuota,
+    /// Whether it is the quota of all who have no other.
+    is_default: bool,
     counter: Counter,
     /// The quota as a header, which is the same in all answers.
-    policy: Option<HeaderValue>,
+    policy: HeaderValue,
 }
 
 /// Counts the requests of each principal, and those with wrong credentials together.
@@ -76,13 +78,13 @@ impl Limiter {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let clock = LimitClock(clock);
-        let failures = failures.map(|quota| Arc::new(Meter::new(quota, &clock)));
+        let failures = failures.map(|quota| Arc::new(Meter::new(quota, false, &clock)));
         Self { default, meters: Arc::new(Cache::new(MAX_PRINCIPALS)), failures, clock }
     }
 
-    /// Whether every request of a principal is counted.
-    pub(crate) const fn counts_all(&self) -> bool {
-        self.default.is_some()
+    /// The header of the default quota, if there is one.
+    pub(crate) fn default_policy(&self) -> Option<HeaderValue> {
+        self.default.map(policy_value)
     }
 
     /// Counts a request of a principal, by its own quota or the default one.
@@ -91,7 +93,8 @@ impl Limiter {
         let meter = match self.meters.get(name) {
             Some(meter) if meter.quota == quota => meter,
             _ => {
-                let meter = Arc::new(Meter::new(quota, &self.clock));
+                let is_default = self.default == Some(quota);
+                let meter = Arc::new(Meter::new(quota, is_default, &self.clock));
                 self.meters.insert(name.to_owned(), Arc::clone(&meter));
                 meter
             }
@@ -118,14 +121,6 @@ impl Limiter {
     }
 }
 
-/// Makes room in prepared headers for those that [`Counted::describe`] adds to each copy: to enlarge
-/// a copy takes longer than to make it.
-pub(crate) fn make_room(headers: &mut HeaderMap) {
-    for name in [RATE_LIMIT_POLICY, RATE_LIMIT] {
-        headers.insert(name, HeaderValue::from_static(""));
-    }
-}
-
 impl Counted {
     /// Adds the headers of draft-ietf-httpapi-ratelimit-headers-10: the quota, what is left of it,
     /// and in how many seconds all of it will be back, or in how many one more request.
@@ -140,13 +135,30 @@ impl Counted {
             }
             Self::Exceeded { meter, wait } => (meter, 0, *wait),
         };
-        let state = state_value(left, whole_seconds(seconds));
-        for (name, value) in [(RATE_LIMIT_POLICY, meter.policy.clone()), (RATE_LIMIT, state)] {
-            if let Some(value) = value {
-                headers.insert(name, value);
+        let Some(state) = state_value(left, whole_seconds(seconds)) else { return };
+        match headers.get_mut(&RATE_LIMIT) {
+            // Prepared headers, which have the policy.
+            Some(place) if meter.is_default => *place = state,
+            _ => {
+                headers.insert(RATE_LIMIT_POLICY.clone(), meter.policy.clone());
+                headers.insert(RATE_LIMIT.clone(), state);
             }
         }
     }
+}
+
+/// Adds the headers of [`Counted::describe`] to prepared ones, of which each answer gets a copy: to
+/// enlarge a copy takes longer than to make it.
+pub(crate) fn prepare(headers: &mut HeaderMap, default_policy: HeaderValue) {
+    headers.insert(RATE_LIMIT_POLICY.clone(), default_policy);
+    headers.insert(RATE_LIMIT.clone(), HeaderValue::from_static(""));
+}
+
+/// The header `RateLimit-Policy`.
+fn policy_value(RequestQuota { requests, period }: RequestQuota) -> HeaderValue {
+    let text = format!("\"default\";q={requests};w={}", period.as_secs());
+    // Plain ASCII.
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }
 
 /// The header `RateLimit`. Every answer has another one, so it is not formatted.
@@ -162,15 +174,14 @@ pub(crate) fn whole_seconds(time: Duration) -> u64 {
 }
 
 impl Meter {
-    fn new(quota: RequestQuota, clock: &LimitClock) -> Self {
+    fn new(quota: RequestQuota, is_default: bool, clock: &LimitClock) -> Self {
         let RequestQuota { requests, period } = quota;
         let each = period.div_f64(f64::from(requests.get())).max(Duration::from_nanos(1));
         // A period of at least 1 ns is accepted.
         let rate = Quota::with_period(each).unwrap_or_else(|| Quota::per_second(requests));
         let counter = RateLimiter::direct_with_clock(rate.allow_burst(requests), clock.clone());
-        let policy = format!("\"default\";q={requests};w={}", period.as_secs());
-        let policy = HeaderValue::try_from(policy).ok();
-        Self { quota, counter: counter.with_middleware(), policy }
+        let (counter, policy) = (counter.with_middleware(), policy_value(quota));
+        Self { quota, is_default, counter, policy }
     }
 }
 

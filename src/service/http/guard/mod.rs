@@ -26,7 +26,7 @@ pub use api_key_store::ApiKeyStore;
 pub use api_keys::ApiKeys;
 pub use authenticator::Authenticator;
 pub(super) use gate::{Gate, Permit};
-pub(super) use limiter::{Limiter, make_room, whole_seconds};
+pub(super) use limiter::{Limiter, prepare, whole_seconds};
 pub use permission::Permission;
 pub use principal::{Principal, Scope};
 pub use quota::RequestQuota;

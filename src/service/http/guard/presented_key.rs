@@ -21,19 +21,19 @@ const LEN: usize = PREFIX.len() + ID_LEN + 1 + 2 * SECRET_BYTES + CHECK_LEN;
 #[derive(Clone, Copy)]
 pub(super) struct PresentedKey<'a> {
     pub(super) id: &'a str,
-    /// The SHA-256 of the text.
-    pub(super) hash: [u8; 32],
+    text: &'a str,
 }
 
 impl<'a> PresentedKey<'a> {
     /// Reads `Authorization: Bearer <key>`.
     pub(super) fn of(request: &'a Parts) -> Option<Self> {
+        const SCHEME: &str = "Bearer ";
         let text = request.headers.get(AUTHORIZATION)?.to_str().ok()?;
-        let (scheme, text) = text.split_once(' ')?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
+        let (scheme, text) = text.split_at_checked(SCHEME.len())?;
+        if !scheme.eq_ignore_ascii_case(SCHEME) {
             return None;
         }
-        Self::parse(text.trim())
+        Self::parse(text.trim_ascii())
     }
 
     /// `None` if the text has not the form of a key, or its checksum is wrong.
@@ -48,7 +48,12 @@ impl<'a> PresentedKey<'a> {
             return None;
         }
         let id = text.strip_prefix(PREFIX)?.get(..ID_LEN)?;
-        is_id(id).then(|| Self { id, hash: hash(text) })
+        is_id(id).then_some(Self { id, text })
+    }
+
+    /// The SHA-256 of the text.
+    pub(super) fn hash(self) -> [u8; 32] {
+        hash(self.text)
     }
 }
 
@@ -89,7 +94,7 @@ mod tests {
     fn a_key_is_read_and_no_typing_error_is() {
         let text = key();
         let read = PresentedKey::parse(&text).unwrap();
-        assert_eq!((read.id, read.hash), ("0123456789ab", hash(&text)));
+        assert_eq!((read.id, read.hash()), ("0123456789ab", hash(&text)));
         for place in 0..text.len() {
             for typed in b"0123456789abcdefgO_ ".iter().map(|byte| char::from(*byte)) {
                 let mut wrong = text.clone();

@@ -9,13 +9,13 @@ use super::permission::Permission;
 use super::quota::RequestQuota;
 
 /// Who sends a request, and what it may do. Made by an [`Authenticator`](super::Authenticator).
+/// Clones share the name and the scopes, because each request has a principal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Principal {
     /// A name for logs and the audit trail. Never a secret.
-    pub name: String,
-    /// What it may do: whatever one of these scopes allows. Shared, because each request has a
-    /// principal.
+    pub name: Arc<str>,
+    /// What it may do: whatever one of these scopes allows.
     pub scopes: Arc<[Scope]>,
     /// How many requests it may send; `None` for the quota of the delivery.
     pub quota: Option<RequestQuota>,
@@ -57,7 +57,7 @@ pub struct Scope {
 
 impl Principal {
     /// Creates a principal.
-    pub fn new(name: impl Into<String>, scopes: impl IntoIterator<Item = Scope>) -> Self {
+    pub fn new(name: impl Into<Arc<str>>, scopes: impl IntoIterator<Item = Scope>) -> Self {
         Self { name: name.into(), scopes: scopes.into_iter().collect(), quota: None }
     }
 
@@ -101,9 +101,13 @@ impl Scope {
     /// Returns whether this is allowed. Without a kind, the request concerns all kinds of the tenant,
     /// and the scope must allow all.
     pub fn allows(&self, permission: Permission, tenant: &str, kind: Option<&str>) -> bool {
+        // The default tenant is empty. An empty string points to no memory, and on processors with
+        // AVX-512 a comparison of no bytes there takes as long as the rest of this function.
+        let same =
+            |one: &str, other: &str| one.len() == other.len() && (one.is_empty() || one == other);
         let has = |list: &Option<Vec<String>>, sought: Option<&str>| match (list, sought) {
             (None, _) => true,
-            (Some(list), Some(sought)) => list.iter().any(|one| one == sought),
+            (Some(list), Some(sought)) => list.iter().any(|one| same(one, sought)),
             (Some(_), None) => false,
         };
         self.permissions.contains(&permission)

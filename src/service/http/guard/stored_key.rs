@@ -116,7 +116,7 @@ impl<'de> Deserialize<'de> for ApiKey {
 impl From<ApiKey> for StoredKey {
     fn from(key: ApiKey) -> Self {
         Self {
-            id: key.id,
+            id: key.id.as_ref().into(),
             sha256: hex(&key.hash),
             name: key.name,
             scopes: key.scopes.to_vec(),

@@ -38,7 +38,7 @@ impl Admitted<'_> {
 
     /// What a problem means.
     pub(super) fn problem(&self) -> Result<Response<DeliveryBody>, HttpProblem> {
-        let code = &self.permit.target().code;
+        let code = &self.permit.target().last;
         let kind = ProblemKind::ALL.iter().find(|kind| kind.code == code);
         let kind = kind.ok_or_else(|| HttpProblem::not_found("no problem has this code"))?;
         let document = json!({

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use http::header::{LINK, VARY};
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::Admitted;
 use crate::events::EventTime;
@@ -50,7 +50,7 @@ impl Admitted<'_> {
         time: Timestamp,
     ) -> Result<Response<DeliveryBody>, HttpProblem> {
         let state = recorded(admin.load_opaque(key, Point::Time(time)).await?)?;
-        let next = state.version.saturating_add(1);
+        let next = state.version().saturating_add(1);
         // What was captured says nothing about the events. If the times cannot be had, the state is
         // right all the same, and clients ask for it again.
         let times = if admin.folds_events() {
@@ -75,12 +75,12 @@ impl Admitted<'_> {
     pub(super) async fn immutable(&self) -> Result<Response<DeliveryBody>, HttpProblem> {
         // The digest names the media type as well.
         let rendered = self.rendered(self.at_target().await?, Freshness::Immutable)?;
-        if rendered.digest() != self.permit.target().digest {
+        if rendered.digest() != self.permit.target().last {
             let detail = "the state at this version has another digest today, or in this media \
                           type: ask for the version without a digest";
             return Err(HttpProblem::not_found(detail));
         }
-        self.answered(&rendered.state.provenance, &rendered)
+        self.answered(rendered.state.provenance(), &rendered)
     }
 
     async fn at_target(&self) -> Result<OpaqueState, HttpProblem> {
@@ -95,11 +95,11 @@ impl Admitted<'_> {
     ) -> Result<Response<DeliveryBody>, HttpProblem> {
         let state = recorded(admin.load_opaque(key, Point::Now).await?)?;
         if let Some(rendered) = self.served.rendered.of(&state, self.media) {
-            return self.answered(&state.provenance, &rendered);
+            return self.answered(state.provenance(), &rendered);
         }
         let rendered = Arc::new(self.rendered(state, Freshness::Now)?);
         self.served.rendered.keep(self.media, Arc::clone(&rendered));
-        self.answered(&rendered.state.provenance, &rendered)
+        self.answered(rendered.state.provenance(), &rendered)
     }
 
     /// Sends the client to the state at a date (RFC 7089, pattern 1.1).
@@ -116,8 +116,8 @@ impl Admitted<'_> {
             .saturating_sub(Duration::from_micros(1));
         let found = admin.load_opaque(key, Point::Time(end)).await?;
         // A date before the first state leads to the first state.
-        let version = found.version.max(1);
-        if found.version == 0 {
+        let version = found.version().max(1);
+        if found.version() == 0 {
             recorded(admin.load_opaque(key, Point::Now).await?)?;
         }
         let links = self.served.links(key);
@@ -138,7 +138,7 @@ impl Admitted<'_> {
         freshness: Freshness,
     ) -> Result<Response<DeliveryBody>, HttpProblem> {
         let rendered = self.rendered(state, freshness)?;
-        self.answered(&rendered.state.provenance, &rendered)
+        self.answered(rendered.state.provenance(), &rendered)
     }
 
     fn rendered(
@@ -146,11 +146,11 @@ impl Admitted<'_> {
         state: OpaqueState,
         freshness: Freshness,
     ) -> Result<Representation, HttpProblem> {
-        let links = self.served.links(&state.key);
-        let policy = self.served.policy(state.key.tenant());
-        let folds = self.served.admin(&state.key)?.folds_events();
+        let links = self.served.links(state.key());
+        let policy = self.served.policy(state.key().tenant());
+        let folds = self.served.admin(state.key())?.folds_events();
         let rendered = Representation::render(state, self.media, freshness, &links, policy)?;
-        let rendered = rendered.counted(self.served.gate.counts_all());
+        let rendered = rendered.counted(self.served.gate.default_policy());
         Ok(if folds { rendered } else { rendered.captured() })
     }
 
@@ -159,20 +159,17 @@ impl Admitted<'_> {
         provenance: &Provenance,
         rendered: &Representation,
     ) -> Result<Response<DeliveryBody>, HttpProblem> {
-        let response = rendered.answer(&self.request.method, &self.request.headers)?;
-        Ok(self.with_timing(provenance, response))
+        let mut response = rendered.answer(&self.request.method, &self.request.headers)?;
+        self.add_timing(provenance, response.headers_mut());
+        Ok(response)
     }
 
     /// Adds how the state was loaded, for those who may see it.
-    fn with_timing(
-        &self,
-        provenance: &Provenance,
-        mut response: Response<DeliveryBody>,
-    ) -> Response<DeliveryBody> {
+    fn add_timing(&self, provenance: &Provenance, headers: &mut HeaderMap) {
         // A shared cache would show it to everybody.
         let is_public = self.served.policy(&self.permit.target().tenant).is_public();
         if is_public || !self.permit.may(Permission::Diagnose) {
-            return response;
+            return;
         }
         let timings = provenance.timings;
         let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
@@ -184,9 +181,8 @@ impl Admitted<'_> {
             provenance.events_replayed
         );
         if let Ok(value) = HeaderValue::from_str(&text) {
-            response.headers_mut().insert(SERVER_TIMING, value);
+            headers.insert(SERVER_TIMING, value);
         }
-        response
     }
 }
 
@@ -207,7 +203,7 @@ fn date_second(text: &str) -> Option<i64> {
 
 /// Refuses the empty state, which no event has made.
 fn recorded(state: OpaqueState) -> Result<OpaqueState, HttpProblem> {
-    if state.version == 0 {
+    if state.version() == 0 {
         return Err(HttpProblem::not_found("no event was recorded by then"));
     }
     Ok(state)

@@ -15,7 +15,7 @@ impl Admitted<'_> {
         let job = self.served.writes.jobs.get(
             &target.tenant,
             self.query.text(QueryParameter::FILTER_KIND.name),
-            &target.job,
+            &target.last,
         );
         let none = || HttpProblem::not_found("there is no such job, or it ended long ago");
         let document = job.ok_or_else(none)?.document(&self.served.prefix);

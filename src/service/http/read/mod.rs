@@ -39,7 +39,7 @@ use crate::manager::SnapshotAdmin;
 pub(super) struct Admitted<'a> {
     served: &'a Served,
     request: &'a Parts,
-    permit: &'a Permit,
+    permit: &'a Permit<'a>,
     media: Media,
     query: Parameters<'a>,
 }
@@ -48,7 +48,7 @@ pub(super) struct Admitted<'a> {
 pub(super) async fn answer(
     served: &Served,
     request: &Parts,
-    permit: &Permit,
+    permit: &Permit<'_>,
     media: Option<Media>,
 ) -> Result<Response<DeliveryBody>, HttpProblem> {
     let route = permit.target().route;

@@ -21,7 +21,7 @@ impl Admitted<'_> {
         // The date of a version is the latest time so far, so it never decreases.
         let mut latest = match after {
             0 => None,
-            after => admin.load_opaque(key, Point::Version(after)).await?.as_of,
+            after => admin.load_opaque(key, Point::Version(after)).await?.as_of(),
         };
         let first = after.saturating_add(1);
         let mut times = admin.times(key, first..=SnapshotId::MAX_VERSION, PAGE + 1).await?;

@@ -45,7 +45,7 @@ use writing::Writing;
 pub(super) async fn answer(
     served: &Arc<Served>,
     request: &Parts,
-    permit: &Permit,
+    permit: &Permit<'_>,
     media: Option<Media>,
     (action, body): (WriteAction, Bytes),
 ) -> Result<Response<DeliveryBody>, HttpProblem> {
