@@ -28,7 +28,7 @@ mod deep_nesting;
 mod golden;
 #[cfg(feature = "lz4")]
 mod headers;
-#[cfg(feature = "object-store")]
+#[cfg(all(feature = "conformance", feature = "object-store"))]
 mod object_store;
 #[path = "../own_coding/mod.rs"]
 mod own_coding;
