@@ -117,6 +117,7 @@ pub mod guide;
 #[doc = include_str!("../README.md")]
 mod readme {}
 
+pub mod artifact;
 mod backend;
 #[cfg(any(feature = "file", feature = "http"))]
 mod blocking;

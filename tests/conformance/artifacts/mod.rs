@@ -1,0 +1,3 @@
+//! Artifact stores.
+
+mod memory;
