@@ -160,6 +160,8 @@ mod walker;
 pub use backend::file;
 #[cfg(feature = "memory")]
 pub use backend::memory::{MemoryEvents, MemoryStore};
+#[cfg(feature = "object-store")]
+pub use backend::object_store;
 #[cfg(feature = "postgres")]
 pub use backend::postgres;
 #[doc(inline)]

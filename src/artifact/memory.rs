@@ -257,10 +257,10 @@ impl ArtifactStore for MemoryArtifacts {
         tenant: &str,
         id: &ArtifactId,
         valid_for: Duration,
-        _file_name: Option<&str>,
+        file_name: Option<&str>,
     ) -> Result<SignedDownload, Error> {
         check_tenant(tenant)?;
-        Upload::check_validity(valid_for)?;
+        SignedDownload::check(valid_for, file_name)?;
         let expires_at = self.clock.now().saturating_add(valid_for);
         let path = [hex(tenant.as_bytes()), id.to_string()].join("/");
         let url = format!("memory:download/{path}?{}", expires_at.as_micros());

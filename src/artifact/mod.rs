@@ -201,8 +201,9 @@ pub trait ArtifactStore: fmt::Debug + Send + Sync {
         Ok(0)
     }
 
-    /// Returns a URL from which a client reads an artifact straight from the storage. A browser
-    /// saves the content under `file_name`, if it is given, instead of showing it.
+    /// Returns a URL from which a client reads an artifact straight from the storage. If
+    /// `file_name` is given and the URL is not public, a browser saves the content under this name
+    /// instead of showing it.
     ///
     /// Does not check whether the artifact is stored. The default implementation is for stores that
     /// sign none, and fails with [`ErrorKind::Unsupported`].

@@ -126,6 +126,29 @@ pub struct SignedDownload {
 }
 
 impl SignedDownload {
+    /// The maximum length of a file name in bytes (inclusive).
+    pub const MAX_NAME_BYTES: usize = 255;
+
+    /// Checks the validity of a URL ([`Upload::check_validity`]) and the name under which the
+    /// content is to be saved. Stores call this before anything else.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if one of them is invalid: a name is not empty, is not too long,
+    /// and contains no control characters.
+    pub fn check(valid_for: Duration, file_name: Option<&str>) -> Result<(), Error> {
+        let fits = |name: &str| {
+            (1..=Self::MAX_NAME_BYTES).contains(&name.len()) && !name.contains(char::is_control)
+        };
+        if file_name.is_none_or(fits) {
+            return Upload::check_validity(valid_for);
+        }
+        let message = format!(
+            "a file name has 1 to {} bytes and no control characters",
+            Self::MAX_NAME_BYTES
+        );
+        Err(Error::new(ErrorKind::InvalidInput, "sign a download", message))
+    }
+
     /// Creates a URL. For implementers of [`ArtifactStore`](super::ArtifactStore).
     pub fn new(url: impl Into<String>, expires_at: Option<Timestamp>) -> Self {
         Self { url: url.into(), expires_at }

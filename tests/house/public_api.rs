@@ -68,8 +68,8 @@ use snapfold::{
 #[allow(unused_imports, reason = "that they resolve is the test")]
 use snapfold::{codec::Training, engine::TrainingRequest};
 
-/// What a newcomer meets first stays few. The module `artifact` is the last one that was let in.
-const MAX_ROOT_NAMES: usize = 37;
+/// What a newcomer meets first stays few. The modules `artifact` and `object_store` were let in last.
+const MAX_ROOT_NAMES: usize = 38;
 
 fn read(path: &str) -> String {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -185,6 +185,18 @@ fn the_artifacts_are_exported_and_cross_threads() {
     is_value::<(SignedDownload, SignedUpload, Upload<'_>)>();
     let _: fn(Vec<u8>) -> ArtifactContent = in_one_piece;
     let _: Option<&dyn ArtifactStore> = None;
+}
+
+#[cfg(feature = "object-store")]
+#[test]
+fn the_artifacts_in_object_stores_are_exported_and_cross_threads() {
+    use snapfold::object_store::{
+        ObjectStoreArtifacts, ObjectUrl, ObjectUrlRules, ObjectUrlSigner,
+    };
+    crosses_threads::<ObjectStoreArtifacts>();
+    prints::<ObjectStoreArtifacts>();
+    is_value::<(ObjectUrl<'_>, ObjectUrlRules)>();
+    let _: Option<&dyn ObjectUrlSigner> = None;
 }
 
 #[test]

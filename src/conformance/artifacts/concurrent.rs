@@ -20,10 +20,10 @@ cases! {
     "an artifact that comes and goes is seen whole or not at all", ["A-06"], flicker;
 }
 
-async fn writers(context: &mut ArtifactContext) -> Result<(), Stop> {
+async fn writers(case: &mut ArtifactContext) -> Result<(), Stop> {
     for round in 0..6 {
-        let content = context.content(if round == 0 { 600_000 } else { 20_000 });
-        let outcomes = context
+        let content = case.content(if round == 0 { 600_000 } else { 20_000 });
+        let outcomes = case
             .at_once(if round == 0 { 4 } else { 16 }, |task, store: Arc<dyn ArtifactStore>| {
                 let content = content.clone();
                 async move {
@@ -36,8 +36,8 @@ async fn writers(context: &mut ArtifactContext) -> Result<(), Stop> {
         same("A-11", "the outcomes of many writers", &all, &true)?;
         let first = outcomes.contains(&ArtifactOutcome::Stored);
         same("A-11", "one of many writers stores the artifact", &first, &true)?;
-        holds("A-11", &*context.node(0)?, "t", &content).await?;
-        let head = context.node(0)?.head("t", &Artifact::of(&content).id).await;
+        holds("A-11", &*case.node(0)?, "t", &content).await?;
+        let head = case.node(0)?.head("t", &Artifact::of(&content).id).await;
         let head = done("A-20", "look for an artifact", head)?;
         let known = head.is_some_and(|found| found.content_type.starts_with("text/"));
         same("A-11", "the content type is that of a writer", &known, &true)?;
@@ -66,10 +66,10 @@ async fn glance(store: &dyn ArtifactStore, content: &Bytes) -> Result<bool, Stop
     Ok(true)
 }
 
-async fn liars(context: &mut ArtifactContext) -> Result<(), Stop> {
+async fn liars(case: &mut ArtifactContext) -> Result<(), Stop> {
     for bytes in [3_000, 600_000] {
-        let (content, other) = (context.content(bytes), context.content(bytes));
-        let outcomes = context
+        let (content, other) = (case.content(bytes), case.content(bytes));
+        let outcomes = case
             .at_once(9, |task, store: Arc<dyn ArtifactStore>| {
                 let (content, other) = (content.clone(), other.clone());
                 async move {
@@ -90,21 +90,16 @@ async fn liars(context: &mut ArtifactContext) -> Result<(), Stop> {
             .await?;
         let lied = outcomes.into_iter().flatten().any(ArtifactOutcome::is_stored);
         same("A-10", "wrong content is stored", &lied, &false)?;
-        same(
-            "A-06",
-            "wrong content is seen",
-            &glance(&*context.node(0)?, &content).await?,
-            &false,
-        )?;
+        same("A-06", "wrong content is seen", &glance(&*case.node(0)?, &content).await?, &false)?;
     }
     Ok(())
 }
 
-async fn cancelled(context: &mut ArtifactContext) -> Result<(), Stop> {
+async fn cancelled(case: &mut ArtifactContext) -> Result<(), Stop> {
     for bytes in [2_000, 600_000] {
         for polls in (0..12).chain([20, 40]) {
-            let store = context.node(0)?;
-            let content = context.content(bytes);
+            let store = case.node(0)?;
+            let content = case.content(bytes);
             let artifact = Artifact::of(&content);
             let pieces = in_pieces(&content, content.len().div_ceil(10));
             let call = store.put("t", &artifact, pieces);
@@ -114,7 +109,7 @@ async fn cancelled(context: &mut ArtifactContext) -> Result<(), Stop> {
                 holds("A-05", &*store, "t", &content).await?;
                 continue;
             }
-            glance(&*context.node(1)?, &content).await?;
+            glance(&*case.node(1)?, &content).await?;
             let again = put(&*store, "t", &artifact, &content).await?;
             same("A-05", "put again after a dropped put", &again.is_stored(), &true)?;
             holds("A-05", &*store, "t", &content).await?;
@@ -123,9 +118,9 @@ async fn cancelled(context: &mut ArtifactContext) -> Result<(), Stop> {
     Ok(())
 }
 
-async fn abandoned(context: &mut ArtifactContext) -> Result<(), Stop> {
-    let store = context.node(0)?;
-    let content = context.content(600_000);
+async fn abandoned(case: &mut ArtifactContext) -> Result<(), Stop> {
+    let store = case.node(0)?;
+    let content = case.content(600_000);
     let artifact = stored(&*store, "t", &content).await?;
     for pieces in 0..3 {
         let found = done("A-21", "get an artifact", store.get("t", &artifact.id, None).await)?;
@@ -147,30 +142,29 @@ async fn abandoned(context: &mut ArtifactContext) -> Result<(), Stop> {
     Ok(())
 }
 
-async fn flicker(context: &mut ArtifactContext) -> Result<(), Stop> {
-    let content = context.content(50_000);
-    context
-        .at_once(8, |task, store: Arc<dyn ArtifactStore>| {
-            let content = content.clone();
-            async move {
-                let artifact = Artifact::of(&content);
-                for _ in 0..20 {
-                    match task % 4 {
-                        0 => {
-                            let outcome = put(&*store, "t", &artifact, &content).await?;
-                            same("A-10", "put an artifact", &outcome.is_stored(), &true)?;
-                        }
-                        1 => {
-                            let deleted = store.delete("t", &artifact.id).await;
-                            done("A-30", "delete an artifact", deleted)?;
-                        }
-                        _ => drop(glance(&*store, &content).await?),
+async fn flicker(case: &mut ArtifactContext) -> Result<(), Stop> {
+    let content = case.content(50_000);
+    case.at_once(8, |task, store: Arc<dyn ArtifactStore>| {
+        let content = content.clone();
+        async move {
+            let artifact = Artifact::of(&content);
+            for _ in 0..20 {
+                match task % 4 {
+                    0 => {
+                        let outcome = put(&*store, "t", &artifact, &content).await?;
+                        same("A-10", "put an artifact", &outcome.is_stored(), &true)?;
                     }
-                    tokio::task::yield_now().await;
+                    1 => {
+                        let deleted = store.delete("t", &artifact.id).await;
+                        done("A-30", "delete an artifact", deleted)?;
+                    }
+                    _ => drop(glance(&*store, &content).await?),
                 }
-                Ok(())
+                tokio::task::yield_now().await;
             }
-        })
-        .await
-        .map(drop)
+            Ok(())
+        }
+    })
+    .await
+    .map(drop)
 }

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use super::context::{
     ArtifactContext, VALID_FOR, done, holds, listed, put, refused, same, stored, unseen,
 };
-use crate::artifact::{Artifact, ArtifactId, ArtifactOutcome, Upload, in_one_piece};
+use crate::artifact::{
+    Artifact, ArtifactId, ArtifactOutcome, SignedDownload, Upload, in_one_piece,
+};
 use crate::conformance::case::cases;
 use crate::conformance::failure::Stop;
 
@@ -42,9 +44,9 @@ pub(super) const TENANTS: [&str; 20] = [
     "\u{1f600}",
 ];
 
-async fn tenants(context: &mut ArtifactContext) -> Result<(), Stop> {
-    let store = context.node(0)?;
-    let common = context.content(500);
+async fn tenants(case: &mut ArtifactContext) -> Result<(), Stop> {
+    let store = case.node(0)?;
+    let common = case.content(500);
     for (place, tenant) in TENANTS.into_iter().enumerate() {
         let own = Bytes::from(format!("{place} {tenant}"));
         // Nobody is told that others have the same.
@@ -80,12 +82,12 @@ async fn tenants(context: &mut ArtifactContext) -> Result<(), Stop> {
     Ok(())
 }
 
-async fn longest(context: &mut ArtifactContext) -> Result<(), Stop> {
-    let store = context.node(0)?;
-    let bytes = usize::try_from(context.capabilities.max_tenant_bytes).unwrap_or(usize::MAX);
+async fn longest(case: &mut ArtifactContext) -> Result<(), Stop> {
+    let store = case.node(0)?;
+    let bytes = usize::try_from(case.capabilities.max_tenant_bytes).unwrap_or(usize::MAX);
     for filler in ["a", "\u{1}", "/"] {
         let tenant = filler.repeat(bytes);
-        let content = context.content(100);
+        let content = case.content(100);
         let artifact = Artifact::of(&content);
         let outcome = store.put(&tenant, &artifact, in_one_piece(content.clone())).await;
         let outcome = done("A-03", "put an artifact of a tenant of the maximum length", outcome)?;
@@ -100,9 +102,9 @@ async fn longest(context: &mut ArtifactContext) -> Result<(), Stop> {
     Ok(())
 }
 
-async fn refusals(context: &mut ArtifactContext) -> Result<(), Stop> {
-    let store = context.node(0)?;
-    let content = context.content(100);
+async fn refusals(case: &mut ArtifactContext) -> Result<(), Stop> {
+    let store = case.node(0)?;
+    let content = case.content(100);
     let artifact = Artifact::of(&content);
     let given = || in_one_piece(content.clone());
     let long = "x".repeat(70_000);
@@ -121,15 +123,15 @@ async fn refusals(context: &mut ArtifactContext) -> Result<(), Stop> {
     }
     let name = "n".repeat(Upload::MAX_NAME_BYTES + 1);
     refused("a long name", store.finish(Upload::new("t", &name, &artifact)).await)?;
-    if let Some(size) = context.capabilities.max_bytes.checked_add(1) {
+    if let Some(size) = case.capabilities.max_bytes.checked_add(1) {
         let big = Artifact::new(artifact.id, size);
         refused("an artifact that is too large", store.put("t", &big, given()).await)?;
-        if context.capabilities.signs_uploads {
+        if case.capabilities.signs_uploads {
             let signed = store.upload(Upload::new("t", "u", &big), VALID_FOR).await;
             refused("an upload that is too large", signed)?;
         }
     }
-    if context.capabilities.signs_uploads {
+    if case.capabilities.signs_uploads {
         let upload = Upload::new("t", "u", &artifact);
         for seconds in [0, 8 * 24 * 60 * 60, u64::MAX] {
             let signed = store.upload(upload, Duration::from_secs(seconds)).await;
@@ -140,12 +142,19 @@ async fn refusals(context: &mut ArtifactContext) -> Result<(), Stop> {
         let signed = store.upload(Upload::new(&long, "u", &artifact), VALID_FOR).await;
         refused("an upload for a long tenant", signed)?;
     }
-    if context.capabilities.signs_downloads {
+    if case.capabilities.signs_downloads {
         for seconds in [0, 8 * 24 * 60 * 60] {
             let valid_for = Duration::from_secs(seconds);
             let signed = store.download("t", &artifact.id, valid_for, None).await;
             refused(&format!("a download URL for {seconds} seconds"), signed)?;
         }
+        let name = "n".repeat(SignedDownload::MAX_NAME_BYTES + 1);
+        for name in ["", "a\r\nb", &name] {
+            let signed = store.download("t", &artifact.id, VALID_FOR, Some(name)).await;
+            refused(&format!("a download with the file name {name:?}"), signed)?;
+        }
+        let signed = store.download(&long, &artifact.id, VALID_FOR, None).await;
+        refused("a download for a long tenant", signed)?;
     }
     unseen("A-03", &*store, "t", &artifact.id).await?;
     stored(&*store, "t", &content).await.map(drop)

@@ -12,20 +12,20 @@ cases! {
     "an artifact that is stored throughout is listed while others come and go", ["A-40"], moving;
 }
 
-async fn paged(context: &mut ArtifactContext) -> Result<(), Stop> {
-    let store = context.node(0)?;
+async fn paged(case: &mut ArtifactContext) -> Result<(), Stop> {
+    let store = case.node(0)?;
     let mut all = Vec::new();
     let before = now();
     for n in 0..23 {
-        let content = context.content(n * 10);
+        let content = case.content(n * 10);
         let artifact = stored(&*store, "t", &content).await?;
         all.push((artifact.id, artifact.size));
-        let foreign = context.content(n + 1);
+        let foreign = case.content(n + 1);
         stored(&*store, if n % 2 == 0 { "" } else { "tt" }, &foreign).await?;
     }
     all.sort_unstable();
     for limit in [0, 1, 2, 5, 22, 23, 24, 1_000, usize::MAX] {
-        let found = listed(&*context.node(1)?, "t", limit).await?;
+        let found = listed(&*case.node(1)?, "t", limit).await?;
         let found_at = found.iter().map(|item| item.stored_at);
         let minute = std::time::Duration::from_secs(60);
         let span = before.saturating_sub(minute)..=now().saturating_add(minute);
@@ -38,11 +38,11 @@ async fn paged(context: &mut ArtifactContext) -> Result<(), Stop> {
     same("A-40", "`next` at the end of a list", &page.next, &None)
 }
 
-async fn anywhere(context: &mut ArtifactContext) -> Result<(), Stop> {
-    let store = context.node(0)?;
+async fn anywhere(case: &mut ArtifactContext) -> Result<(), Stop> {
+    let store = case.node(0)?;
     let mut ids = Vec::new();
     for _ in 0..9 {
-        let content = context.content(100);
+        let content = case.content(100);
         ids.push(stored(&*store, "t", &content).await?.id);
     }
     ids.sort_unstable();
@@ -58,11 +58,11 @@ async fn anywhere(context: &mut ArtifactContext) -> Result<(), Stop> {
     Ok(())
 }
 
-async fn moving(context: &mut ArtifactContext) -> Result<(), Stop> {
-    let store = context.node(0)?;
+async fn moving(case: &mut ArtifactContext) -> Result<(), Stop> {
+    let store = case.node(0)?;
     let (mut fixed, mut others) = (Vec::new(), Vec::new());
     for n in 0..20 {
-        let content = context.content(50);
+        let content = case.content(50);
         let artifact = stored(&*store, "t", &content).await?;
         if n % 2 == 0 { fixed.push(artifact.id) } else { others.push((artifact.id, content)) }
     }
@@ -80,7 +80,7 @@ async fn moving(context: &mut ArtifactContext) -> Result<(), Stop> {
         if let Some((id, _)) = others.pop() {
             done("A-30", "delete an artifact", store.delete("t", &id).await)?;
         }
-        let added = context.content(60);
+        let added = case.content(60);
         stored(&*store, "t", &added).await?;
     }
     let in_order = found.is_sorted();

@@ -27,15 +27,15 @@ cases! {
 const TYPES: [&str; 4] =
     ["image/png", "text/html; charset=utf-8", "x", "application/vnd.snapfold.record"];
 
-async fn found(context: &mut ArtifactContext) -> Result<(), Stop> {
+async fn found(case: &mut ArtifactContext) -> Result<(), Stop> {
     for (place, bytes) in [0, 1, 64, 1_000, 65_536, 300_001].into_iter().enumerate() {
-        let content = context.content(bytes);
+        let content = case.content(bytes);
         let content_type = TYPES.get(place % TYPES.len()).copied().unwrap_or_default();
         let artifact = Artifact::of(&content).content_type(content_type);
-        let outcome = put(&*context.node(place)?, "", &artifact, &content).await?;
+        let outcome = put(&*case.node(place)?, "", &artifact, &content).await?;
         same("A-10", "put an artifact", &outcome, &ArtifactOutcome::Stored)?;
         for node in 0..3 {
-            let node = context.node(node)?;
+            let node = case.node(node)?;
             holds("A-04", &*node, "", &content).await?;
             let head = done("A-20", "look for an artifact", node.head("", &artifact.id).await)?;
             same("A-20", "look for an artifact", &head, &Some(artifact.clone()))?;
@@ -47,42 +47,42 @@ async fn found(context: &mut ArtifactContext) -> Result<(), Stop> {
     Ok(())
 }
 
-async fn large(context: &mut ArtifactContext) -> Result<(), Stop> {
+async fn large(case: &mut ArtifactContext) -> Result<(), Stop> {
     // Around the sizes in which object stores take parts.
     for bytes in [1 << 20, 5 << 20, (8 << 20) + 1, 17 << 20] {
-        if bytes as u64 > context.capabilities.max_bytes {
+        if bytes as u64 > case.capabilities.max_bytes {
             continue;
         }
-        let content = context.content(bytes);
+        let content = case.content(bytes);
         let artifact = Artifact::of(&content);
         let pieces = in_pieces(&content, 777_777);
-        let outcome = context.node(0)?.put("", &artifact, pieces).await;
+        let outcome = case.node(0)?.put("", &artifact, pieces).await;
         let outcome = done("A-10", "put a large artifact", outcome)?;
         same("A-10", "put a large artifact", &outcome, &ArtifactOutcome::Stored)?;
-        holds("A-10", &*context.node(1)?, "", &content).await?;
+        holds("A-10", &*case.node(1)?, "", &content).await?;
     }
     Ok(())
 }
 
-async fn reopened(context: &mut ArtifactContext) -> Result<(), Stop> {
-    if !context.capabilities.durable {
+async fn reopened(case: &mut ArtifactContext) -> Result<(), Stop> {
+    if !case.capabilities.durable {
         return Err(Stop::Skipped("ArtifactCapabilities::durable"));
     }
-    let content = context.content(1_000);
-    stored(&*context.node(0)?, "t", &content).await?;
-    let node = context.reopen().await?;
+    let content = case.content(1_000);
+    stored(&*case.node(0)?, "t", &content).await?;
+    let node = case.reopen().await?;
     holds("A-04", &*node, "t", &content).await
 }
 
-async fn wrong(context: &mut ArtifactContext) -> Result<(), Stop> {
+async fn wrong(case: &mut ArtifactContext) -> Result<(), Stop> {
     for bytes in [1_000, 600_000] {
-        let content = context.content(bytes);
-        let (artifact, other) = (Artifact::of(&content), context.content(bytes));
+        let content = case.content(bytes);
+        let (artifact, other) = (Artifact::of(&content), case.content(bytes));
         let size = artifact.size;
         let longer = Bytes::from([&content[..], b"x"].concat());
         let hash = ArtifactOutcome::WrongHash { found: ArtifactId::of(&other) };
         let short = |found| ArtifactOutcome::WrongSize { found };
-        let store = &*context.node(0)?;
+        let store = &*case.node(0)?;
         for (given, expected) in [
             (content.slice(..bytes - 1), short(size - 1)),
             (Bytes::new(), short(0)),
@@ -101,14 +101,14 @@ async fn wrong(context: &mut ArtifactContext) -> Result<(), Stop> {
     Ok(())
 }
 
-async fn kept(context: &mut ArtifactContext) -> Result<(), Stop> {
-    let content = context.content(5_000);
+async fn kept(case: &mut ArtifactContext) -> Result<(), Stop> {
+    let content = case.content(5_000);
     let artifact = Artifact::of(&content).content_type("image/png");
-    put(&*context.node(0)?, "t", &artifact, &content).await?;
+    put(&*case.node(0)?, "t", &artifact, &content).await?;
     let html = Artifact::of(&content).content_type("text/html");
     let junk = Bytes::from_static(b"something else");
     for (place, given) in [&content, &junk, &Bytes::new()].into_iter().enumerate() {
-        let store = context.node(place)?;
+        let store = case.node(place)?;
         let outcome = put(&*store, "t", &html, given).await?;
         same("A-11", "put a stored artifact", &outcome, &ArtifactOutcome::Existing)?;
         let head = done("A-20", "look for an artifact", store.head("t", &artifact.id).await)?;
@@ -118,11 +118,11 @@ async fn kept(context: &mut ArtifactContext) -> Result<(), Stop> {
     Ok(())
 }
 
-async fn broken(context: &mut ArtifactContext) -> Result<(), Stop> {
+async fn broken(case: &mut ArtifactContext) -> Result<(), Stop> {
     for bytes in [0, 1_000, 600_000] {
-        let content = context.content(bytes);
+        let content = case.content(bytes);
         let artifact = Artifact::of(&content);
-        let store = &*context.node(0)?;
+        let store = &*case.node(0)?;
         // All of the content is there before the error, but its sender took it back.
         let error = Error::new(ErrorKind::Timeout, "read a body", "the client is gone");
         let pieces = in_pieces(&content, 500_000).chain(stream::iter([Err(error.clone())]));
@@ -135,7 +135,7 @@ async fn broken(context: &mut ArtifactContext) -> Result<(), Stop> {
     Ok(())
 }
 
-async fn endless(context: &mut ArtifactContext) -> Result<(), Stop> {
+async fn endless(case: &mut ArtifactContext) -> Result<(), Stop> {
     const PIECE: &[u8] = &[7; 4_096];
     const PIECES: usize = 20_000;
     for bytes in [0, 10_000, 600_000] {
@@ -146,7 +146,7 @@ async fn endless(context: &mut ArtifactContext) -> Result<(), Stop> {
             count.fetch_add(1, Ordering::SeqCst);
             Ok(piece)
         });
-        let outcome = context.node(0)?.put("t", &artifact, pieces.boxed()).await;
+        let outcome = case.node(0)?.put("t", &artifact, pieces.boxed()).await;
         let outcome = done("A-10", "put endless content", outcome)?;
         let is_wrong = matches!(outcome, ArtifactOutcome::WrongSize { found } if found > bytes);
         same("A-10", "the outcome for endless content", &is_wrong, &true)?;
@@ -156,13 +156,13 @@ async fn endless(context: &mut ArtifactContext) -> Result<(), Stop> {
     Ok(())
 }
 
-async fn constant(context: &mut ArtifactContext) -> Result<(), Stop> {
-    let content = context.content(10);
-    let artifact = stored(&*context.node(0)?, "t", &content).await?;
-    read(&*context.node(0)?, "t", &artifact.id).await?;
+async fn constant(case: &mut ArtifactContext) -> Result<(), Stop> {
+    let content = case.content(10);
+    let artifact = stored(&*case.node(0)?, "t", &content).await?;
+    read(&*case.node(0)?, "t", &artifact.id).await?;
     for node in 0..4 {
-        let again = context.node(node)?.capabilities();
-        same("A-07", "the capabilities", &again, &context.capabilities)?;
+        let again = case.node(node)?.capabilities();
+        same("A-07", "the capabilities", &again, &case.capabilities)?;
     }
     Ok(())
 }

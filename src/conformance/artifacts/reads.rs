@@ -18,8 +18,8 @@ cases! {
     "an artifact that is deleted while it is read ends whole or with an error", ["A-21"], underfoot;
 }
 
-async fn missing(context: &mut ArtifactContext) -> Result<(), Stop> {
-    let store = &*context.node(0)?;
+async fn missing(case: &mut ArtifactContext) -> Result<(), Stop> {
+    let store = &*case.node(0)?;
     let id = ArtifactId::of(b"missing");
     unseen("A-02", store, "", &id).await?;
     done("A-30", "delete a missing artifact", store.delete("", &id).await)?;
@@ -29,10 +29,10 @@ async fn missing(context: &mut ArtifactContext) -> Result<(), Stop> {
     same("A-02", "list nothing", &(page.items, page.next), &(Vec::new(), None))
 }
 
-async fn ranges(context: &mut ArtifactContext) -> Result<(), Stop> {
+async fn ranges(case: &mut ArtifactContext) -> Result<(), Stop> {
     for size in [0_u64, 1, 1_000, 100_000] {
-        let content = context.content(usize::try_from(size).unwrap_or(0));
-        let artifact = stored(&*context.node(0)?, "t", &content).await?;
+        let content = case.content(usize::try_from(size).unwrap_or(0));
+        let artifact = stored(&*case.node(0)?, "t", &content).await?;
         let asked = [
             0..0,
             0..1,
@@ -51,7 +51,7 @@ async fn ranges(context: &mut ArtifactContext) -> Result<(), Stop> {
             Range { start: 5, end: 2 },
         ];
         for range in asked {
-            let found = context.node(1)?.get("t", &artifact.id, Some(range.clone())).await;
+            let found = case.node(1)?.get("t", &artifact.id, Some(range.clone())).await;
             let what = format!("get the bytes {range:?} of {size}");
             let Some(found) = done("A-22", &what, found)? else {
                 return Err(Failure::new("A-22", what).expected("an artifact").got("none").into());
@@ -72,16 +72,16 @@ async fn ranges(context: &mut ArtifactContext) -> Result<(), Stop> {
     Ok(())
 }
 
-async fn deleted(context: &mut ArtifactContext) -> Result<(), Stop> {
-    let (content, other) = (context.content(2_000), context.content(2_000));
-    let store = &*context.node(0)?;
+async fn deleted(case: &mut ArtifactContext) -> Result<(), Stop> {
+    let (content, other) = (case.content(2_000), case.content(2_000));
+    let store = &*case.node(0)?;
     stored(store, "t", &other).await?;
     for round in 0..3 {
         let artifact = stored(store, "t", &content).await?;
-        let node = context.node(round)?;
+        let node = case.node(round)?;
         done("A-30", "delete an artifact", node.delete("t", &artifact.id).await)?;
         for node in 0..3 {
-            unseen("A-30", &*context.node(node)?, "t", &artifact.id).await?;
+            unseen("A-30", &*case.node(node)?, "t", &artifact.id).await?;
         }
         done("A-30", "delete an artifact again", node.delete("t", &artifact.id).await)?;
         holds("A-30", store, "t", &other).await?;
@@ -90,16 +90,16 @@ async fn deleted(context: &mut ArtifactContext) -> Result<(), Stop> {
     holds("A-30", store, "t", &content).await
 }
 
-async fn underfoot(context: &mut ArtifactContext) -> Result<(), Stop> {
-    let content = context.content(600_000);
-    let store = &*context.node(0)?;
+async fn underfoot(case: &mut ArtifactContext) -> Result<(), Stop> {
+    let content = case.content(600_000);
+    let store = &*case.node(0)?;
     let artifact = stored(store, "t", &content).await?;
     let found = done("A-21", "get an artifact", store.get("t", &artifact.id, None).await)?;
     let Some(mut found) = found else {
         return Err(Failure::new("A-21", "get an artifact").expected("one").got("none").into());
     };
     let first = found.content.next().await;
-    done("A-30", "delete an artifact", context.node(1)?.delete("t", &artifact.id).await)?;
+    done("A-30", "delete an artifact", case.node(1)?.delete("t", &artifact.id).await)?;
     let (mut whole, mut failed) = (Vec::new(), false);
     let mut next = first;
     while let Some(piece) = next {

@@ -31,13 +31,13 @@ async fn finish(store: &dyn ArtifactStore, upload: Upload<'_>) -> Result<Artifac
     done("A-61", "finish an upload", store.finish(upload).await)
 }
 
-fn signs(context: &ArtifactContext) -> Result<(), Stop> {
-    needs(context.capabilities.signs_uploads, "ArtifactCapabilities::signs_uploads")
+fn signs(case: &ArtifactContext) -> Result<(), Stop> {
+    needs(case.capabilities.signs_uploads, "ArtifactCapabilities::signs_uploads")
 }
 
-async fn nothing(context: &mut ArtifactContext) -> Result<(), Stop> {
-    let content = context.content(100);
-    let (store, artifact) = (context.node(0)?, Artifact::of(&content));
+async fn nothing(case: &mut ArtifactContext) -> Result<(), Stop> {
+    let content = case.content(100);
+    let (store, artifact) = (case.node(0)?, Artifact::of(&content));
     let upload = Upload::new("t", "u", &artifact);
     let outcome = finish(&*store, upload).await?;
     same("A-60", "finish an upload of nothing", &outcome, &ArtifactOutcome::Missing)?;
@@ -51,33 +51,33 @@ async fn nothing(context: &mut ArtifactContext) -> Result<(), Stop> {
     holds("A-70", &*store, "t", &content).await
 }
 
-async fn finished(context: &mut ArtifactContext) -> Result<(), Stop> {
-    signs(context)?;
+async fn finished(case: &mut ArtifactContext) -> Result<(), Stop> {
+    signs(case)?;
     for bytes in [0, 1, 5_000, 600_000] {
-        let content = context.content(bytes);
+        let content = case.content(bytes);
         let artifact = Artifact::of(&content).content_type("image/png");
         let upload = Upload::new("t", "u", &artifact);
-        context.sent(upload, &content).await?;
+        case.sent(upload, &content).await?;
         for node in 0..2 {
-            unseen("A-50", &*context.node(node)?, "t", &artifact.id).await?;
+            unseen("A-50", &*case.node(node)?, "t", &artifact.id).await?;
         }
-        let outcome = finish(&*context.node(1)?, upload).await?;
+        let outcome = finish(&*case.node(1)?, upload).await?;
         same("A-61", "finish a right upload", &outcome, &ArtifactOutcome::Stored)?;
-        holds("A-61", &*context.node(2)?, "t", &content).await?;
-        let head = context.node(2)?.head("t", &artifact.id).await;
+        holds("A-61", &*case.node(2)?, "t", &content).await?;
+        let head = case.node(2)?.head("t", &artifact.id).await;
         let head = done("A-20", "look for an artifact", head)?;
         same("A-20", "the description of an upload", &head, &Some(artifact))?;
     }
-    same("A-40", "list uploads", &listed(&*context.node(0)?, "t", 2).await?.len(), &4)
+    same("A-40", "list uploads", &listed(&*case.node(0)?, "t", 2).await?.len(), &4)
 }
 
-async fn wrong(context: &mut ArtifactContext) -> Result<(), Stop> {
-    signs(context)?;
+async fn wrong(case: &mut ArtifactContext) -> Result<(), Stop> {
+    signs(case)?;
     for bytes in [1_000, 600_000] {
-        let content = context.content(bytes);
-        let (artifact, other) = (Artifact::of(&content), context.content(bytes));
+        let content = case.content(bytes);
+        let (artifact, other) = (Artifact::of(&content), case.content(bytes));
         let upload = Upload::new("t", "u", &artifact);
-        let store = context.node(0)?;
+        let store = case.node(0)?;
         let short = |given: &Bytes| ArtifactOutcome::WrongSize { found: given.len() as u64 };
         let longer = Bytes::from([&content[..], b"more"].concat());
         let hash = ArtifactOutcome::WrongHash { found: ArtifactId::of(&other) };
@@ -88,7 +88,7 @@ async fn wrong(context: &mut ArtifactContext) -> Result<(), Stop> {
             (longer, None),
             (other, Some(hash)),
         ] {
-            context.sent(upload, &given).await?;
+            case.sent(upload, &given).await?;
             let outcome = finish(&*store, upload).await?;
             let size = artifact.size;
             let right = match expected {
@@ -104,7 +104,7 @@ async fn wrong(context: &mut ArtifactContext) -> Result<(), Stop> {
             let again = finish(&*store, upload).await?;
             same("A-62", "finish a removed upload", &again, &ArtifactOutcome::Missing)?;
         }
-        context.sent(upload, &content).await?;
+        case.sent(upload, &content).await?;
         let outcome = finish(&*store, upload).await?;
         same("A-61", "finish a right upload", &outcome, &ArtifactOutcome::Stored)?;
         holds("A-61", &*store, "t", &content).await?;
@@ -112,34 +112,34 @@ async fn wrong(context: &mut ArtifactContext) -> Result<(), Stop> {
     Ok(())
 }
 
-async fn twice(context: &mut ArtifactContext) -> Result<(), Stop> {
-    signs(context)?;
-    let content = context.content(4_000);
+async fn twice(case: &mut ArtifactContext) -> Result<(), Stop> {
+    signs(case)?;
+    let content = case.content(4_000);
     let artifact = Artifact::of(&content);
     let upload = Upload::new("t", "u", &artifact);
-    context.sent(upload, &content).await?;
-    let outcome = finish(&*context.node(0)?, upload).await?;
+    case.sent(upload, &content).await?;
+    let outcome = finish(&*case.node(0)?, upload).await?;
     same("A-61", "finish a right upload", &outcome, &ArtifactOutcome::Stored)?;
     for node in 0..3 {
-        let outcome = finish(&*context.node(node)?, upload).await?;
+        let outcome = finish(&*case.node(node)?, upload).await?;
         same("A-60", "finish an upload again", &outcome, &ArtifactOutcome::Existing)?;
     }
     // A client that is late, and wrong, changes nothing.
-    context.sent(upload, &Bytes::from_static(b"late")).await?;
-    let outcome = finish(&*context.node(0)?, upload).await?;
+    case.sent(upload, &Bytes::from_static(b"late")).await?;
+    let outcome = finish(&*case.node(0)?, upload).await?;
     same("A-60", "finish an upload of what is stored", &outcome, &ArtifactOutcome::Existing)?;
-    holds("A-60", &*context.node(1)?, "t", &content).await?;
-    let swept = done("A-70", "sweep", context.node(0)?.sweep(Timestamp::MAX).await)?;
+    holds("A-60", &*case.node(1)?, "t", &content).await?;
+    let swept = done("A-70", "sweep", case.node(0)?.sweep(Timestamp::MAX).await)?;
     same("A-62", "uploads that are left after they were finished", &swept, &0)
 }
 
-async fn raced(context: &mut ArtifactContext) -> Result<(), Stop> {
-    signs(context)?;
+async fn raced(case: &mut ArtifactContext) -> Result<(), Stop> {
+    signs(case)?;
     for round in 0..5 {
-        let content = context.content(if round == 0 { 600_000 } else { 10_000 });
+        let content = case.content(if round == 0 { 600_000 } else { 10_000 });
         let artifact = Artifact::of(&content);
-        context.sent(Upload::new("t", "u", &artifact), &content).await?;
-        let outcomes = context
+        case.sent(Upload::new("t", "u", &artifact), &content).await?;
+        let outcomes = case
             .at_once(8, |_, store: Arc<dyn ArtifactStore>| {
                 let artifact = artifact.clone();
                 async move { finish(&*store, Upload::new("t", "u", &artifact)).await }
@@ -147,23 +147,23 @@ async fn raced(context: &mut ArtifactContext) -> Result<(), Stop> {
             .await?;
         let all = outcomes.iter().all(|outcome| outcome.is_stored());
         same("A-60", "every node is told that the upload is stored", &all, &true)?;
-        holds("A-61", &*context.node(0)?, "t", &content).await?;
+        holds("A-61", &*case.node(0)?, "t", &content).await?;
     }
     Ok(())
 }
 
-async fn apart(context: &mut ArtifactContext) -> Result<(), Stop> {
-    signs(context)?;
-    let content = context.content(700);
+async fn apart(case: &mut ArtifactContext) -> Result<(), Stop> {
+    signs(case)?;
+    let content = case.content(700);
     let artifact = Artifact::of(&content);
-    let store = context.node(0)?;
+    let store = case.node(0)?;
     // The names of one half are right, those of the other half are sent junk.
     let names = || TENANTS.into_iter().enumerate();
     for (place, name) in names() {
         let junk = Bytes::from(format!("junk {place}"));
         let given = if place % 2 == 0 { &content } else { &junk };
-        context.sent(Upload::new("t", name, &artifact), given).await?;
-        context.sent(Upload::new(name, "u", &artifact), given).await?;
+        case.sent(Upload::new("t", name, &artifact), given).await?;
+        case.sent(Upload::new(name, "u", &artifact), given).await?;
     }
     for (place, name) in names().filter(|(place, _)| place % 2 == 1) {
         let found = format!("junk {place}").len() as u64;
@@ -191,15 +191,15 @@ async fn apart(context: &mut ArtifactContext) -> Result<(), Stop> {
     Ok(())
 }
 
-async fn meddled(context: &mut ArtifactContext) -> Result<(), Stop> {
-    signs(context)?;
+async fn meddled(case: &mut ArtifactContext) -> Result<(), Stop> {
+    signs(case)?;
     for bytes in [6_000, 600_000] {
-        let (content, other) = (context.content(bytes), context.content(bytes));
+        let (content, other) = (case.content(bytes), case.content(bytes));
         let artifact = Artifact::of(&content);
         let upload = Upload::new("t", "u", &artifact);
-        let signed = context.sign(upload).await?;
+        let signed = case.sign(upload).await?;
         for round in 0..6_usize {
-            let (site, sent) = (Arc::clone(&context.site), signed.clone());
+            let (site, sent) = (Arc::clone(&case.site), signed.clone());
             let given = [content.clone(), other.clone(), content.slice(1..), content.clone()];
             let client = tokio::spawn(async move {
                 for given in given.into_iter().cycle().skip(round).take(12) {
@@ -209,10 +209,10 @@ async fn meddled(context: &mut ArtifactContext) -> Result<(), Stop> {
                 }
             });
             for turn in 0..8 {
-                let store = context.node(turn)?;
+                let store = case.node(turn)?;
                 // A client that replaces the upload while it is read may make this fail.
                 let outcome = store.finish(upload).await;
-                let found = read(&*context.node(turn + 1)?, "t", &artifact.id).await?;
+                let found = read(&*case.node(turn + 1)?, "t", &artifact.id).await?;
                 let right = found.as_ref().is_none_or(|found| *found == content);
                 same("A-06", "only checked content is seen", &right, &true)?;
                 if outcome.is_ok_and(ArtifactOutcome::is_stored) {
@@ -228,16 +228,16 @@ async fn meddled(context: &mut ArtifactContext) -> Result<(), Stop> {
     Ok(())
 }
 
-async fn swept(context: &mut ArtifactContext) -> Result<(), Stop> {
-    signs(context)?;
-    let store = context.node(0)?;
-    let content = context.content(900);
+async fn swept(case: &mut ArtifactContext) -> Result<(), Stop> {
+    signs(case)?;
+    let store = case.node(0)?;
+    let content = case.content(900);
     let artifact = stored(&*store, "t", &content).await?;
-    let waiting = context.content(800);
+    let waiting = case.content(800);
     let waits = Artifact::of(&waiting);
     let uploads = ["t", "", "a/b"].map(|tenant| Upload::new(tenant, "u", &waits));
     for upload in uploads {
-        context.sent(upload, &waiting).await?;
+        case.sent(upload, &waiting).await?;
     }
     let hour = Duration::from_secs(3_600);
     for before in [Timestamp::MIN, now().saturating_sub(hour)] {
@@ -250,7 +250,7 @@ async fn swept(context: &mut ArtifactContext) -> Result<(), Stop> {
     let swept = done("A-70", "sweep", store.sweep(now().saturating_add(hour)).await)?;
     same("A-70", "the number of unfinished uploads", &swept, &2)?;
     for upload in [second, third] {
-        let outcome = finish(&*context.node(1)?, upload).await?;
+        let outcome = finish(&*case.node(1)?, upload).await?;
         same("A-70", "finish a swept upload", &outcome, &ArtifactOutcome::Missing)?;
     }
     let swept = done("A-70", "sweep", store.sweep(Timestamp::MAX).await)?;
@@ -261,15 +261,15 @@ async fn swept(context: &mut ArtifactContext) -> Result<(), Stop> {
     same("A-70", "an artifact after a sweep", &found, &Some(artifact))
 }
 
-async fn swept_meanwhile(context: &mut ArtifactContext) -> Result<(), Stop> {
-    signs(context)?;
+async fn swept_meanwhile(case: &mut ArtifactContext) -> Result<(), Stop> {
+    signs(case)?;
     let mut contents = Vec::new();
     for place in 0..12 {
-        let content = context.content(5_000 + place);
-        context.sent(Upload::new("t", "u", &Artifact::of(&content)), &content).await?;
+        let content = case.content(5_000 + place);
+        case.sent(Upload::new("t", "u", &Artifact::of(&content)), &content).await?;
         contents.push(content);
     }
-    let outcomes = context
+    let outcomes = case
         .at_once(16, |task, store: Arc<dyn ArtifactStore>| {
             let content = contents.get(task).cloned();
             async move {
@@ -284,7 +284,7 @@ async fn swept_meanwhile(context: &mut ArtifactContext) -> Result<(), Stop> {
             }
         })
         .await?;
-    let store = context.node(0)?;
+    let store = case.node(0)?;
     for (content, told) in contents.iter().zip(outcomes) {
         if told {
             holds("A-70", &*store, "t", content).await?;
@@ -294,15 +294,15 @@ async fn swept_meanwhile(context: &mut ArtifactContext) -> Result<(), Stop> {
     same("A-70", "uploads that are left after a sweep", &swept, &0)
 }
 
-async fn cancelled(context: &mut ArtifactContext) -> Result<(), Stop> {
-    signs(context)?;
+async fn cancelled(case: &mut ArtifactContext) -> Result<(), Stop> {
+    signs(case)?;
     for bytes in [3_000, 600_000] {
         for polls in (0..8).chain([16, 32]) {
-            let content = context.content(bytes);
+            let content = case.content(bytes);
             let artifact = Artifact::of(&content);
             let upload = Upload::new("t", "u", &artifact);
-            context.sent(upload, &content).await?;
-            let store = context.node(0)?;
+            case.sent(upload, &content).await?;
+            let store = case.node(0)?;
             poll_times(store.finish(upload), polls).await;
             let found = read(&*store, "t", &artifact.id).await?;
             let right = found.is_none_or(|found| found == content);

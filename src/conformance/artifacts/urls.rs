@@ -19,10 +19,10 @@ cases! {
 /// How far clocks may be apart.
 const SKEW: Duration = Duration::from_secs(60);
 
-async fn fetched(context: &mut ArtifactContext) -> Result<(), Stop> {
-    needs(context.capabilities.signs_downloads, "ArtifactCapabilities::signs_downloads")?;
-    let (content, foreign) = (context.content(3_000), context.content(3_000));
-    let store = context.node(0)?;
+async fn fetched(case: &mut ArtifactContext) -> Result<(), Stop> {
+    needs(case.capabilities.signs_downloads, "ArtifactCapabilities::signs_downloads")?;
+    let (content, foreign) = (case.content(3_000), case.content(3_000));
+    let store = case.node(0)?;
     let artifact = stored(&*store, "t", &content).await?;
     let other = stored(&*store, "other", &foreign).await?;
     for (id, name, expected) in [
@@ -32,7 +32,7 @@ async fn fetched(context: &mut ArtifactContext) -> Result<(), Stop> {
     ] {
         let signed = store.download("t", &id, VALID_FOR, name).await;
         let signed = done("A-80", "sign a download", signed)?;
-        let found = context.site.fetch(&signed).await?;
+        let found = case.site.fetch(&signed).await?;
         let id = if expected.is_some() { "A-80" } else { "A-01" };
         let right = found == expected;
         same(id, "what the URL of a download leads to is right", &right, &true)?;
@@ -47,8 +47,8 @@ fn within(id: &'static str, before: Timestamp, expires_at: Timestamp) -> Result<
     same(id, "a URL expires when it was asked to", &right, &true)
 }
 
-async fn validity(context: &mut ArtifactContext) -> Result<(), Stop> {
-    let capabilities = context.capabilities;
+async fn validity(case: &mut ArtifactContext) -> Result<(), Stop> {
+    let capabilities = case.capabilities;
     needs(
         capabilities.signs_uploads || capabilities.signs_downloads,
         "ArtifactCapabilities::signs_uploads",
@@ -56,11 +56,11 @@ async fn validity(context: &mut ArtifactContext) -> Result<(), Stop> {
     let artifact = Artifact::of(b"some content").content_type("text/plain");
     let before = now();
     if capabilities.signs_uploads {
-        let signed = context.sign(Upload::new("t", "u", &artifact)).await?;
+        let signed = case.sign(Upload::new("t", "u", &artifact)).await?;
         within("A-50", before, signed.expires_at)?;
     }
     if capabilities.signs_downloads {
-        let signed = context.node(0)?.download("t", &artifact.id, VALID_FOR, None).await;
+        let signed = case.node(0)?.download("t", &artifact.id, VALID_FOR, None).await;
         if let Some(expires_at) = done("A-80", "sign a download", signed)?.expires_at {
             within("A-80", before, expires_at)?;
         }
@@ -68,9 +68,9 @@ async fn validity(context: &mut ArtifactContext) -> Result<(), Stop> {
     Ok(())
 }
 
-async fn unsupported(context: &mut ArtifactContext) -> Result<(), Stop> {
-    let capabilities = context.capabilities;
-    let store = context.node(0)?;
+async fn unsupported(case: &mut ArtifactContext) -> Result<(), Stop> {
+    let capabilities = case.capabilities;
+    let store = case.node(0)?;
     let artifact = Artifact::of(b"some content");
     let upload = store.upload(Upload::new("t", "u", &artifact), VALID_FOR).await;
     let download = store.download("t", &artifact.id, VALID_FOR, None).await;

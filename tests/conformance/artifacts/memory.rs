@@ -9,7 +9,7 @@ use bytes::Bytes;
 use snapfold::artifact::{
     Artifact, ArtifactOutcome, ArtifactStore, MemoryArtifacts, SignedDownload, SignedUpload, Upload,
 };
-use snapfold::conformance::{self, ArtifactFactory, ArtifactSite, artifact_cases};
+use snapfold::conformance::{self, ArtifactFactory, ArtifactSite, Case, artifact_cases};
 use snapfold::engine::ManualClock;
 use snapfold::{BoxError, Timestamp};
 
@@ -50,7 +50,7 @@ async fn artifacts_in_memory_keep_every_obligation() {
 fn every_obligation_in_the_docs_has_a_case() {
     let docs = include_str!("../../../src/artifact/mod.rs");
     let written: BTreeSet<_> = docs.split("**").filter(|text| text.starts_with("A-")).collect();
-    let checked: BTreeSet<_> = artifact_cases().flat_map(|case| case.ids()).copied().collect();
+    let checked: BTreeSet<_> = artifact_cases().flat_map(Case::ids).copied().collect();
     assert_eq!(checked, written);
 }
 
