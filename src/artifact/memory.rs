@@ -48,17 +48,17 @@ use crate::timestamp::Timestamp;
 /// ```
 #[derive(Clone)]
 pub struct MemoryArtifacts {
-    held: Arc<Mutex<Held>>,
+    held: Arc<Mutex<HeldArtifacts>>,
     clock: Arc<dyn Clock>,
 }
 
 #[derive(Default)]
-struct Held {
-    artifacts: BTreeMap<(String, ArtifactId), Kept>,
-    uploads: BTreeMap<Place, Arrived>,
+struct HeldArtifacts {
+    artifacts: BTreeMap<(String, ArtifactId), HeldArtifact>,
+    uploads: BTreeMap<Place, HeldUpload>,
 }
 
-struct Kept {
+struct HeldArtifact {
     artifact: Artifact,
     content: Bytes,
     stored_at: Timestamp,
@@ -67,7 +67,7 @@ struct Kept {
 /// Where an upload waits: its tenant, its name, and the id of the artifact.
 type Place = (String, String, ArtifactId);
 
-struct Arrived {
+struct HeldUpload {
     content: Bytes,
     at: Timestamp,
 }
@@ -93,7 +93,7 @@ impl MemoryArtifacts {
         if at > expires_at || held.uploads.contains_key(&place) {
             return false;
         }
-        held.uploads.insert(place, Arrived { content: content.into(), at });
+        held.uploads.insert(place, HeldUpload { content: content.into(), at });
         true
     }
 
@@ -105,12 +105,12 @@ impl MemoryArtifacts {
         kept.filter(|_| self.clock.now() <= expires_at)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
+    fn lock(&self) -> MutexGuard<'_, HeldArtifacts> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Held {
+impl HeldArtifacts {
     fn has(&self, tenant: &str, id: ArtifactId) -> bool {
         self.artifacts.contains_key(&(tenant.to_owned(), id))
     }
@@ -126,7 +126,7 @@ impl Held {
         if self.has(tenant, artifact.id) {
             return ArtifactOutcome::Existing;
         }
-        let kept = Kept { artifact: artifact.clone(), content, stored_at };
+        let kept = HeldArtifact { artifact: artifact.clone(), content, stored_at };
         self.artifacts.insert((tenant.to_owned(), artifact.id), kept);
         ArtifactOutcome::Stored
     }
@@ -236,7 +236,7 @@ impl ArtifactStore for MemoryArtifacts {
         if held.has(upload.tenant, upload.artifact.id) {
             return Ok(ArtifactOutcome::Existing);
         }
-        let Some(Arrived { content, .. }) = arrived else { return Ok(ArtifactOutcome::Missing) };
+        let Some(HeldUpload { content, .. }) = arrived else { return Ok(ArtifactOutcome::Missing) };
         let mut check = ArtifactCheck::of(upload.artifact);
         check.update(&content);
         Ok(match check.finish() {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 
 use super::context::{ArtifactContext, done, holds, in_pieces, put, read, same, stored};
-use crate::artifact::{Artifact, ArtifactOutcome, ArtifactStore};
+use crate::artifact::{Artifact, ArtifactOutcome, ArtifactStore, in_one_piece};
 use crate::conformance::case::cases;
 use crate::conformance::cut_off::poll_times;
 use crate::conformance::failure::{Failure, Stop, ensure};
@@ -22,7 +22,7 @@ cases! {
 
 async fn writers(case: &mut ArtifactContext) -> Result<(), Stop> {
     for round in 0..6 {
-        let content = case.content(if round == 0 { 600_000 } else { 20_000 });
+        let content = case.content(if round == 0 { 100_000 } else { 20_000 });
         let outcomes = case
             .at_once(if round == 0 { 4 } else { 16 }, |task, store: Arc<dyn ArtifactStore>| {
                 let content = content.clone();
@@ -67,7 +67,7 @@ async fn glance(store: &dyn ArtifactStore, content: &Bytes) -> Result<bool, Stop
 }
 
 async fn liars(case: &mut ArtifactContext) -> Result<(), Stop> {
-    for bytes in [3_000, 600_000] {
+    for bytes in [3_000, 100_000] {
         let (content, other) = (case.content(bytes), case.content(bytes));
         let outcomes = case
             .at_once(9, |task, store: Arc<dyn ArtifactStore>| {
@@ -96,8 +96,8 @@ async fn liars(case: &mut ArtifactContext) -> Result<(), Stop> {
 }
 
 async fn cancelled(case: &mut ArtifactContext) -> Result<(), Stop> {
-    for bytes in [2_000, 600_000] {
-        for polls in (0..12).chain([20, 40]) {
+    for bytes in [2_000, 100_000] {
+        for polls in (0..6).chain([12, 24]) {
             let store = case.node(0)?;
             let content = case.content(bytes);
             let artifact = Artifact::of(&content);
@@ -110,7 +110,8 @@ async fn cancelled(case: &mut ArtifactContext) -> Result<(), Stop> {
                 continue;
             }
             glance(&*case.node(1)?, &content).await?;
-            let again = put(&*store, "t", &artifact, &content).await?;
+            let again = store.put("t", &artifact, in_one_piece(content.clone())).await;
+            let again = done("A-05", "put again after a dropped put", again)?;
             same("A-05", "put again after a dropped put", &again.is_stored(), &true)?;
             holds("A-05", &*store, "t", &content).await?;
         }
@@ -120,7 +121,7 @@ async fn cancelled(case: &mut ArtifactContext) -> Result<(), Stop> {
 
 async fn abandoned(case: &mut ArtifactContext) -> Result<(), Stop> {
     let store = case.node(0)?;
-    let content = case.content(600_000);
+    let content = case.content(100_000);
     let artifact = stored(&*store, "t", &content).await?;
     for pieces in 0..3 {
         let found = done("A-21", "get an artifact", store.get("t", &artifact.id, None).await)?;

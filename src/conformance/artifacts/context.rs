@@ -103,18 +103,15 @@ impl ArtifactContext {
     }
 }
 
-/// Returns content in pieces of `size` bytes, between which the stream is not ready.
+/// Returns content in pieces of `size` bytes, between which the stream is not ready. It must not be
+/// polled after its end.
 pub(super) fn in_pieces(content: &Bytes, size: usize) -> ArtifactContent {
-    let mut rest = content.clone();
-    let mut pieces = Vec::new();
-    while !rest.is_empty() {
-        pieces.push(rest.split_to(size.max(1).min(rest.len())));
-    }
-    let pause = |piece| async {
+    stream::unfold(content.clone(), move |mut rest| async move {
         tokio::task::yield_now().await;
-        Ok(piece)
-    };
-    stream::iter(pieces).then(pause).boxed()
+        let piece = rest.split_to(size.max(1).min(rest.len()));
+        (!piece.is_empty()).then_some((Ok(piece), rest))
+    })
+    .boxed()
 }
 
 /// Puts content, which must get one of these outcomes.

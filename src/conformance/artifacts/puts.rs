@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 
 use super::context::{ArtifactContext, done, holds, in_pieces, put, read, same, stored, unseen};
-use crate::artifact::{Artifact, ArtifactId, ArtifactOutcome, in_one_piece};
+use crate::artifact::{Artifact, ArtifactId, ArtifactOutcome};
 use crate::conformance::case::cases;
 use crate::conformance::failure::Stop;
 use crate::error::{Error, ErrorKind};
@@ -28,7 +28,7 @@ const TYPES: [&str; 4] =
     ["image/png", "text/html; charset=utf-8", "x", "application/vnd.snapfold.record"];
 
 async fn found(case: &mut ArtifactContext) -> Result<(), Stop> {
-    for (place, bytes) in [0, 1, 64, 1_000, 65_536, 300_001].into_iter().enumerate() {
+    for (place, bytes) in [0, 1, 64, 1_000, 65_536, 150_001].into_iter().enumerate() {
         let content = case.content(bytes);
         let content_type = TYPES.get(place % TYPES.len()).copied().unwrap_or_default();
         let artifact = Artifact::of(&content).content_type(content_type);
@@ -75,7 +75,7 @@ async fn reopened(case: &mut ArtifactContext) -> Result<(), Stop> {
 }
 
 async fn wrong(case: &mut ArtifactContext) -> Result<(), Stop> {
-    for bytes in [1_000, 600_000] {
+    for bytes in [1_000, 65_536, 100_000] {
         let content = case.content(bytes);
         let (artifact, other) = (Artifact::of(&content), case.content(bytes));
         let size = artifact.size;
@@ -89,7 +89,7 @@ async fn wrong(case: &mut ArtifactContext) -> Result<(), Stop> {
             (longer, short(size + 1)),
             (other, hash),
         ] {
-            let outcome = store.put("t", &artifact, in_one_piece(given)).await;
+            let outcome = store.put("t", &artifact, in_pieces(&given, bytes)).await;
             let outcome = done("A-10", "put wrong content", outcome)?;
             same("A-10", "put wrong content", &outcome, &expected)?;
             unseen("A-06", store, "t", &artifact.id).await?;
@@ -119,7 +119,7 @@ async fn kept(case: &mut ArtifactContext) -> Result<(), Stop> {
 }
 
 async fn broken(case: &mut ArtifactContext) -> Result<(), Stop> {
-    for bytes in [0, 1_000, 600_000] {
+    for bytes in [0, 1_000, 100_000] {
         let content = case.content(bytes);
         let artifact = Artifact::of(&content);
         let store = &*case.node(0)?;
@@ -138,7 +138,7 @@ async fn broken(case: &mut ArtifactContext) -> Result<(), Stop> {
 async fn endless(case: &mut ArtifactContext) -> Result<(), Stop> {
     const PIECE: &[u8] = &[7; 4_096];
     const PIECES: usize = 20_000;
-    for bytes in [0, 10_000, 600_000] {
+    for bytes in [0, 10_000, 100_000] {
         let artifact = Artifact::new(ArtifactId::of(b"anything"), bytes);
         let read = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&read);

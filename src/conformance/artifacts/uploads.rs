@@ -53,7 +53,7 @@ async fn nothing(case: &mut ArtifactContext) -> Result<(), Stop> {
 
 async fn finished(case: &mut ArtifactContext) -> Result<(), Stop> {
     signs(case)?;
-    for bytes in [0, 1, 5_000, 600_000] {
+    for bytes in [0, 1, 5_000, 100_000] {
         let content = case.content(bytes);
         let artifact = Artifact::of(&content).content_type("image/png");
         let upload = Upload::new("t", "u", &artifact);
@@ -73,7 +73,7 @@ async fn finished(case: &mut ArtifactContext) -> Result<(), Stop> {
 
 async fn wrong(case: &mut ArtifactContext) -> Result<(), Stop> {
     signs(case)?;
-    for bytes in [1_000, 600_000] {
+    for bytes in [1_000, 100_000] {
         let content = case.content(bytes);
         let (artifact, other) = (Artifact::of(&content), case.content(bytes));
         let upload = Upload::new("t", "u", &artifact);
@@ -136,7 +136,7 @@ async fn twice(case: &mut ArtifactContext) -> Result<(), Stop> {
 async fn raced(case: &mut ArtifactContext) -> Result<(), Stop> {
     signs(case)?;
     for round in 0..5 {
-        let content = case.content(if round == 0 { 600_000 } else { 10_000 });
+        let content = case.content(if round == 0 { 100_000 } else { 10_000 });
         let artifact = Artifact::of(&content);
         case.sent(Upload::new("t", "u", &artifact), &content).await?;
         let outcomes = case
@@ -193,7 +193,7 @@ async fn apart(case: &mut ArtifactContext) -> Result<(), Stop> {
 
 async fn meddled(case: &mut ArtifactContext) -> Result<(), Stop> {
     signs(case)?;
-    for bytes in [6_000, 600_000] {
+    for bytes in [6_000, 100_000] {
         let (content, other) = (case.content(bytes), case.content(bytes));
         let artifact = Artifact::of(&content);
         let upload = Upload::new("t", "u", &artifact);
@@ -296,8 +296,8 @@ async fn swept_meanwhile(case: &mut ArtifactContext) -> Result<(), Stop> {
 
 async fn cancelled(case: &mut ArtifactContext) -> Result<(), Stop> {
     signs(case)?;
-    for bytes in [3_000, 600_000] {
-        for polls in (0..8).chain([16, 32]) {
+    for bytes in [3_000, 100_000] {
+        for polls in (0..6).chain([12, 24]) {
             let content = case.content(bytes);
             let artifact = Artifact::of(&content);
             let upload = Upload::new("t", "u", &artifact);

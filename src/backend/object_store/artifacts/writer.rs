@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use futures_util::stream::Fuse;
 use object_store::path::Path;
 use object_store::{
     Attribute, Attributes, Error as ObjectError, MultipartUpload, ObjectStore, PutMultipartOptions,
@@ -29,10 +30,13 @@ impl ArtifactWriter<'_> {
     /// was sent by this call. Overwriting an object is harmless, because every writer of this place
     /// has checked the same hash. So the request needs no condition.
     pub(super) async fn write(self, content: ArtifactContent) -> Result<ArtifactOutcome, Error> {
-        let check = ArtifactCheck::of(self.artifact);
-        let mut parts = Parts { check, content, part_bytes: self.part_bytes, rest: Bytes::new() };
+        let (check, content) = (ArtifactCheck::of(self.artifact), content.fuse());
+        let mut parts =
+            PartReader { check, content, part_bytes: self.part_bytes, rest: Bytes::new() };
         if self.artifact.size <= self.part_bytes as u64 {
             let only = parts.next().await?;
+            // More than one part is too much, which the check then finds.
+            parts.next().await?;
             return match parts.check.finish() {
                 Ok(()) => self.put(only.unwrap_or_default()).await,
                 Err(wrong) => Ok(wrong),
@@ -69,7 +73,7 @@ impl ArtifactWriter<'_> {
     }
 }
 
-async fn send(upload: &mut dyn MultipartUpload, parts: &mut Parts) -> Result<(), Error> {
+async fn send(upload: &mut dyn MultipartUpload, parts: &mut PartReader) -> Result<(), Error> {
     while let Some(part) = parts.next().await? {
         upload.put_part(part).await.map_err(|error| write_failed(&error))?;
     }
@@ -81,15 +85,15 @@ fn write_failed(error: &ObjectError) -> Error {
 }
 
 /// Content in parts of equal size, except for the last one. They end as soon as there is too much.
-struct Parts {
+struct PartReader {
     check: ArtifactCheck,
-    content: ArtifactContent,
+    content: Fuse<ArtifactContent>,
     part_bytes: usize,
     /// What follows the last part and has been checked.
     rest: Bytes,
 }
 
-impl Parts {
+impl PartReader {
     async fn next(&mut self) -> Result<Option<PutPayload>, Error> {
         let (mut pieces, mut missing) = (Vec::new(), self.part_bytes);
         while missing > 0 {
