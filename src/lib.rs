@@ -74,6 +74,7 @@
 //! - A storage author implements [`SnapshotStore`], in which each obligation has an id. The guide
 //!   to [writing a store](guide::store_authors) builds one from scratch, and the feature
 //!   `conformance` provides tests for it.
+//! - Plots, code and other content beside the snapshots are artifacts: see [`artifact`].
 //! - An operator uses the command `snapfold`: see the guide to the
 //!   [command line](guide::command_line).
 //! - [`guide`] contains the design and the record format.
@@ -91,9 +92,10 @@
 //!
 //! | feature | default | adds |
 //! |---|---|---|
-//! | `memory` | yes | [`MemoryStore`] and [`MemoryEvents`], for tests and examples |
+//! | `memory` | yes | [`MemoryStore`], [`MemoryEvents`] and `artifact::MemoryArtifacts`, for tests and examples |
 //! | `file` | yes | `FileStore`, a durable log in a directory, for one process at a time |
 //! | `postgres` | | `PostgresStore` and `PostgresEvents`, for several machines; needs Rust 1.94 |
+//! | `object-store` | | `object_store`: [artifacts](artifact) in S3, Google Cloud Storage, Azure and others, for the application's own client |
 //! | `postcard` | yes | [`Postcard`](codec::Postcard), the default codec, and [`SnapshotEngine::builder`] |
 //! | `lz4` | yes | LZ4 compression, the default from 512 bytes on |
 //! | `zstd` | | Zstandard compression: smaller and slower; builds libzstd with a C compiler |
@@ -103,7 +105,7 @@
 //! | `schedules` | | [`Cadence::cron`](ledger::Cadence::cron): cron expressions in schedules; time zones in schedules and in [`retention::Policy`] |
 //! | `cli` | | the command `snapfold`, and [`cli`], the same command with an application's aggregates; needs Rust 1.94 |
 //! | `http` | | [`service::http`]: states over HTTP, with exact caching and time travel, for the application's own server |
-//! | `conformance` | | [`conformance`]: test kits for stores, event sources, ledgers and aggregates |
+//! | `conformance` | | [`conformance`]: test kits for stores, event sources, ledgers, artifact stores and aggregates |
 //! | `progress` | | `service::progress_bar`, a bar for batches on a terminal |
 //! | `tracing`, `metrics` | | [`engine::telemetry`]: observers for the crates of these names |
 //! | `faults` | | [`layer::FaultyStore`], a store that fails on purpose |
@@ -117,6 +119,7 @@ pub mod guide;
 #[doc = include_str!("../README.md")]
 mod readme {}
 
+pub mod artifact;
 mod backend;
 #[cfg(any(feature = "file", feature = "http"))]
 mod blocking;

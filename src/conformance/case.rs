@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
+use super::artifacts::context::ArtifactContext;
 use super::event_source::context::SourceContext;
 use super::factory::Site;
 use super::failure::{Failure, Stop};
@@ -10,7 +11,7 @@ use super::level::Level;
 use super::probe::Probe;
 use crate::store::Capabilities;
 
-/// A statement about stores or event sources that the kit checks.
+/// A statement about stores, event sources or artifact stores that the kit checks.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
     pub(super) level: Level,
@@ -19,11 +20,12 @@ pub struct Case {
     pub(super) run: CaseRun,
 }
 
-/// The function that runs a case, for a store or an event source.
+/// The function that runs a case, for a store, an event source or an artifact store.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum CaseRun {
     Store(for<'c> fn(&'c mut Context) -> Running<'c>),
     Source(for<'c> fn(&'c mut SourceContext) -> Running<'c>),
+    Artifacts(for<'c> fn(&'c mut ArtifactContext) -> Running<'c>),
 }
 
 pub(super) type Running<'c> = Pin<Box<dyn Future<Output = Result<(), Stop>> + Send + 'c>>;
@@ -47,8 +49,9 @@ impl Case {
 }
 
 /// Defines the cases of a level, each as `"statement", [ids], function;`. Levels of event sources
-/// have the prefix `sources`.
+/// have the prefix `sources`, and those of artifact stores `artifacts`.
 macro_rules! cases {
+    (artifacts $level:ident: $($rest:tt)+) => { cases! { @Artifacts $level: $($rest)+ } };
     (sources $level:ident: $($rest:tt)+) => { cases! { @Source $level: $($rest)+ } };
     (@$of:ident $level:ident: $($name:literal, [$($id:literal),+], $run:path;)+) => {
         pub(crate) const CASES: &[crate::conformance::case::Case] = &[$(

@@ -33,6 +33,10 @@ pub enum Level {
     Lists,
     /// Hybrid sources: a snapshot and its tail in one call.
     Hybrid,
+    /// Artifact stores: what was put is found, read, listed and deleted.
+    Artifacts,
+    /// Artifact stores: URLs, and what clients send to them.
+    Uploads,
 }
 
 impl Level {
@@ -53,6 +57,10 @@ impl Level {
     pub const OF_EVENT_SOURCES: &'static [Self] =
         &[Self::Reads, Self::Ends, Self::Lists, Self::Concurrent, Self::Hostile, Self::Hybrid];
 
+    /// All levels of the kit for artifact stores, in the order in which they run.
+    pub const OF_ARTIFACT_STORES: &'static [Self] =
+        &[Self::Artifacts, Self::Hostile, Self::Concurrent, Self::Uploads];
+
     /// Returns the name of the level in lower case.
     pub const fn name(self) -> &'static str {
         match self {
@@ -69,6 +77,8 @@ impl Level {
             Self::Ends => "ends",
             Self::Lists => "lists",
             Self::Hybrid => "hybrid",
+            Self::Artifacts => "artifacts",
+            Self::Uploads => "uploads",
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Test kits that check the obligations of [`SnapshotStore`](crate::SnapshotStore)s,
-//! [`EventSource`](crate::EventSource)s and [`Ledger`](crate::ledger::Ledger)s, and the laws of
+//! [`EventSource`](crate::EventSource)s, [`Ledger`](crate::ledger::Ledger)s and
+//! [`ArtifactStore`](crate::artifact::ArtifactStore)s, and the laws of
 //! [`Aggregate`](crate::Aggregate)s.
 //!
 //! # For authors of stores
@@ -37,6 +38,11 @@
 //! [`ledger`](fn@ledger) runs the cases for the obligations of [`Ledger`](crate::ledger::Ledger)
 //! (L-01 and so on) on the ledgers that a [`LedgerFactory`] creates, each with several nodes.
 //!
+//! # For authors of artifact stores
+//! [`artifacts`](fn@artifacts) runs the cases for the obligations of
+//! [`ArtifactStore`](crate::artifact::ArtifactStore) (A-01 and so on) on the stores of the sites that
+//! an [`ArtifactFactory`] creates. An [`ArtifactSite`] also plays the client that uses signed URLs.
+//!
 //! # The scorecard
 //! A [`Scorecard`] lists for each case whether it passed, failed (with the ids of the broken
 //! obligations, the expected and the actual result), or was skipped (with the missing capability or
@@ -50,6 +56,8 @@
 //! work a call does, so it reports durations but does not judge them.
 
 mod aggregate;
+mod answer;
+mod artifacts;
 mod case;
 mod cut_off;
 mod event_source;
@@ -69,6 +77,7 @@ pub use aggregate::{
     AggregateCheck, Choices, FailingHistory, Law, LawFinding, LawOutcome, LawReport, LawVerdict,
     LawsBroken, aggregate, aggregate_with_codec,
 };
+pub use artifacts::{ArtifactFactory, ArtifactSite, artifact_cases, artifacts};
 pub use case::Case;
 pub use event_source::{
     EventSite, EventSourceFactory, HybridPair, Kept, NewEvent, SourceConformance, event_sites,

@@ -1,5 +1,5 @@
-//! The kit over what comes with the crate: stores, event sources and ledgers; and over aggregates
-//! with one defect each.
+//! The kit over what comes with the crate: stores, event sources, ledgers and artifact stores; and
+//! over aggregates with one defect each.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,6 +11,7 @@
 
 #[cfg(all(feature = "json", feature = "msgpack"))]
 mod aggregate;
+mod artifacts;
 mod event_sources;
 #[cfg(feature = "file")]
 mod ledger_support;

@@ -68,8 +68,8 @@ use snapfold::{
 #[allow(unused_imports, reason = "that they resolve is the test")]
 use snapfold::{codec::Training, engine::TrainingRequest};
 
-/// What a newcomer meets first stays few. The module `cli` is the last one that was let in.
-const MAX_ROOT_NAMES: usize = 36;
+/// What a newcomer meets first stays few. The modules `artifact` and `object_store` were let in last.
+const MAX_ROOT_NAMES: usize = 38;
 
 fn read(path: &str) -> String {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -182,6 +182,33 @@ fn the_ledger_is_exported_and_crosses_threads() {
 }
 
 #[test]
+fn the_artifacts_are_exported_and_cross_threads() {
+    use snapfold::artifact::{
+        Artifact, ArtifactCapabilities, ArtifactCheck, ArtifactContent, ArtifactId,
+        ArtifactOutcome, ArtifactStore, FoundArtifact, ListedArtifact, MemoryArtifacts,
+        SignedDownload, SignedUpload, Upload, in_one_piece,
+    };
+    crosses_threads::<(MemoryArtifacts, ArtifactCheck)>();
+    prints::<(MemoryArtifacts, ArtifactCheck, FoundArtifact)>();
+    is_value::<(Artifact, ArtifactCapabilities, ArtifactId, ArtifactOutcome, ListedArtifact)>();
+    is_value::<(SignedDownload, SignedUpload, Upload<'_>)>();
+    let _: fn(Vec<u8>) -> ArtifactContent = in_one_piece;
+    let _: Option<&dyn ArtifactStore> = None;
+}
+
+#[cfg(feature = "object-store")]
+#[test]
+fn the_artifacts_in_object_stores_are_exported_and_cross_threads() {
+    use snapfold::object_store::{
+        ObjectStoreArtifacts, ObjectUrl, ObjectUrlRules, ObjectUrlSigner,
+    };
+    crosses_threads::<ObjectStoreArtifacts>();
+    prints::<ObjectStoreArtifacts>();
+    is_value::<(ObjectUrl<'_>, ObjectUrlRules)>();
+    let _: Option<&dyn ObjectUrlSigner> = None;
+}
+
+#[test]
 fn the_services_are_exported_and_cross_threads() {
     use snapfold::service::{
         Batch, BatchProgress, BatchReport, Coverage, MissedRuns, RunCounts, RunOutcome, RunReport,
@@ -226,12 +253,13 @@ fn the_delivery_is_exported_and_crosses_threads() {
 fn the_kits_are_exported() {
     #[allow(unused_imports, reason = "that they resolve is the test")]
     use snapfold::conformance::{
-        AggregateCheck, Case, CaseResult, CaseVerdict, Choices, Conformance, EventSite,
-        EventSourceFactory, FailingHistory, Failure, HybridPair, Kept, Law, LawFinding, LawOutcome,
-        LawReport, LawVerdict, LawsBroken, LedgerCase, LedgerFactory, LedgerReport, Level,
-        NewEvent, NotALedger, NotConformant, Scorecard, Site, SourceConformance, StoreFactory,
-        Tally, aggregate, aggregate_with_codec, cases, event_sites, event_source, in_memory,
-        ledger, ledger_cases, source_cases, store,
+        AggregateCheck, ArtifactFactory, ArtifactSite, Case, CaseResult, CaseVerdict, Choices,
+        Conformance, EventSite, EventSourceFactory, FailingHistory, Failure, HybridPair, Kept, Law,
+        LawFinding, LawOutcome, LawReport, LawVerdict, LawsBroken, LedgerCase, LedgerFactory,
+        LedgerReport, Level, NewEvent, NotALedger, NotConformant, Scorecard, Site,
+        SourceConformance, StoreFactory, Tally, aggregate, aggregate_with_codec, artifact_cases,
+        artifacts, cases, event_sites, event_source, in_memory, ledger, ledger_cases, source_cases,
+        store,
     };
     crosses_threads::<(Case, Scorecard, Failure)>();
 }

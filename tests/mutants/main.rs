@@ -1,5 +1,5 @@
-//! The kit can fail: it finds each lie of the stores, event sources and ledgers here, and names just
-//! the promises that the lie breaks.
+//! The kit can fail: it finds each lie of the stores, event sources, ledgers and artifact stores here,
+//! and names just the promises that the lie breaks.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,6 +8,7 @@
     reason = "a test may panic"
 )]
 
+mod artifacts;
 mod event_sources;
 mod ledgers;
 mod stores;

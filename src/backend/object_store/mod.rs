@@ -1,8 +1,9 @@
-//! Snapshots in object storage: [`ObjectStoreSnapshots`].
+//! Snapshots and artifacts in object storage: [`ObjectStoreSnapshots`], [`ObjectStoreArtifacts`].
 //!
 //! `docs/format-object-store.md` specifies every object, and `docs/object-store.md` says which clouds
 //! and servers are known to work, what each call costs, and which rights it needs.
 
+mod artifacts;
 mod delete;
 mod error;
 mod get;
@@ -23,6 +24,7 @@ mod store;
 mod sweep;
 mod update;
 
+pub use artifacts::{ObjectStoreArtifacts, ObjectUrl, ObjectUrlRules, ObjectUrlSigner};
 pub use options::ObjectStoreOptions;
 pub use repair::RepairedObjects;
 pub use store::ObjectStoreSnapshots;

@@ -5,7 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::conformance::failure::{Failure, Stop, shown};
+pub(super) use crate::conformance::answer::{done, same};
+use crate::conformance::failure::{Failure, Stop};
 use crate::conformance::isolate::panicked;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
@@ -81,26 +82,6 @@ impl Nodes {
         }
         Ok(results)
     }
-}
-
-/// Returns the value of a call that must not fail. A failure breaks `id`.
-pub(super) fn done<T>(id: &'static str, what: &str, result: Result<T, Error>) -> Result<T, Stop> {
-    result.map_err(|error| {
-        Failure::new(id, what).expected("no error").got(format!("{error:#}")).into()
-    })
-}
-
-/// Fails unless the result of a call is the expected one.
-pub(super) fn same<T: PartialEq + Debug>(
-    id: &'static str,
-    what: &str,
-    got: &T,
-    expected: &T,
-) -> Result<(), Stop> {
-    if got == expected {
-        return Ok(());
-    }
-    Err(Failure::new(id, what).expected(shown(expected)).got(shown(got)).into())
 }
 
 /// Fails unless a call was refused as invalid input.

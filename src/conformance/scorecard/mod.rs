@@ -12,7 +12,7 @@ use super::failure::{Failure, Stop};
 use super::level::Level;
 use crate::store::Capabilities;
 
-/// The result of running the kit on a store or an event source. `Display` prints a table of at most
+/// The result of running the kit on a store, an event source or an artifact store. `Display` prints a table of at most
 /// 80 columns, and `{:#}` lists every case.
 #[derive(Clone)]
 pub struct Scorecard {
@@ -28,6 +28,8 @@ pub(super) enum Subject {
     Store { capabilities: Option<Capabilities>, scale: usize },
     /// The name of its site.
     EventSource(&'static str),
+    /// The name of the artifact store.
+    Artifacts(&'static str),
 }
 
 /// The result of one case.
@@ -104,16 +106,16 @@ impl Scorecard {
         match self.subject {
             Subject::Store { capabilities: Some(capabilities), .. } => capabilities.name,
             Subject::Store { capabilities: None, .. } => "unknown",
-            Subject::EventSource(name) => name,
+            Subject::EventSource(name) | Subject::Artifacts(name) => name,
         }
     }
 
-    /// Returns the store's capabilities. `None` for event sources, and if the store could not be
-    /// opened.
+    /// Returns the store's capabilities. `None` for event sources and artifact stores, and if the
+    /// store could not be opened.
     pub fn capabilities(&self) -> Option<Capabilities> {
         match self.subject {
             Subject::Store { capabilities, .. } => capabilities,
-            Subject::EventSource(_) => None,
+            Subject::EventSource(_) | Subject::Artifacts(_) => None,
         }
     }
 
@@ -211,7 +213,7 @@ impl fmt::Debug for Scorecard {
     }
 }
 
-/// The error for a store or an event source that is not conformant. Prints the scorecard, also with
+/// The error for what is not conformant. Prints the scorecard, also with
 /// `{:?}`.
 #[derive(Clone)]
 pub struct NotConformant(Box<Scorecard>);

@@ -23,6 +23,7 @@ impl fmt::Display for Scorecard {
                 writeln!(f, "  seed {:#x}, {scale} aggregates at scale", self.seed)?;
             }
             Subject::EventSource(_) => writeln!(f, "  an event source, seed {:#x}", self.seed)?,
+            Subject::Artifacts(_) => writeln!(f, "  an artifact store, seed {:#x}", self.seed)?,
         }
         writeln!(f)?;
         self.levels_table(f)?;

@@ -1,0 +1,7 @@
+//! Artifact stores.
+
+mod memory;
+#[cfg(feature = "object-store")]
+mod object_store;
+#[cfg(feature = "object-store")]
+mod server;
