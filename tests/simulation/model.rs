@@ -33,6 +33,8 @@ pub(crate) struct Book {
     pub(crate) keys: Vec<AggregateKey>,
     /// Whether acknowledged puts may be forgotten in this run.
     pub(crate) loses: bool,
+    /// Whether requests may have their effect after their operation has ended.
+    pub(crate) lingers: bool,
 }
 
 #[derive(Default)]
@@ -51,6 +53,8 @@ pub(crate) struct Model {
     /// Counts changes of what is stored.
     pub(crate) seq: u64,
     pub(crate) running: BTreeMap<usize, Running>,
+    /// Those of them that have ended, and whose requests may still have an effect.
+    ended: BTreeSet<usize>,
     /// What any process that has run applies to each aggregate in the background keeps at least.
     background: Option<usize>,
     /// The aggregates whose snapshots a call of retention may have deleted.
@@ -168,7 +172,7 @@ pub(crate) struct Since {
 }
 
 impl Book {
-    pub(crate) fn new(loses: bool) -> Self {
+    pub(crate) fn new(loses: bool, lingers: bool) -> Self {
         // One that another one begins with, and the same id in another tenant.
         let keys = [("", "a"), ("t", "a"), ("", "a/b")];
         let stream = Stream { lives: vec![Vec::new()], ..Stream::default() };
@@ -180,6 +184,7 @@ impl Book {
                 .map(|(tenant, id)| AggregateKey::from_parts(tenant, KIND, id).unwrap())
                 .into(),
             loses,
+            lingers,
         }
     }
 
@@ -403,6 +408,7 @@ impl Book {
         }
         let running = Running { key, right, before: Arc::clone(&before) };
         model.running.insert(index, running);
+        model.ended.remove(&index);
         Guard { book: Arc::clone(self), index, before }
     }
 
@@ -429,7 +435,12 @@ pub(crate) struct Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.book.lock().running.remove(&self.index);
+        let mut model = self.book.lock();
+        if self.book.lingers {
+            model.ended.insert(self.index);
+        } else {
+            model.running.remove(&self.index);
+        }
     }
 }
 
@@ -439,6 +450,12 @@ pub(crate) fn name((key, id): Id) -> String {
 }
 
 impl Model {
+    pub(crate) fn forget_ended(&mut self) {
+        for index in std::mem::take(&mut self.ended) {
+            self.running.remove(&index);
+        }
+    }
+
     pub(crate) fn before(&self) -> Before {
         let key = |(at, stream): (usize, &Stream)| KeyBefore {
             head: stream.head(),

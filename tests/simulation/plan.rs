@@ -24,6 +24,8 @@ pub(crate) struct Plan {
     pub(crate) deltas: Option<u32>,
     /// Whether the store has two tiers, between which snapshots move.
     pub(crate) tiers: bool,
+    /// Whether the store is in object storage.
+    pub(crate) objects: bool,
     pub(crate) nodes: [NodeConfig; NODES],
     pub(crate) steps: Vec<Step>,
 }
@@ -334,7 +336,14 @@ impl Plan {
         let steps = (0..count)
             .map(|at| Step { at, what: what(rng, &pace), rest: rest(rng, &pace) })
             .collect();
-        Self { seed, rates, source_failing, anchors, deltas: None, tiers: false, nodes, steps }
+        let (deltas, tiers, objects) = (None, false, false);
+        Self { seed, rates, source_failing, anchors, deltas, tiers, objects, nodes, steps }
+    }
+
+    /// The same, but with snapshots in object storage, some of them as deltas.
+    pub(crate) fn with_objects(self) -> Self {
+        let plan = if self.seed.is_multiple_of(3) { self.with_deltas() } else { self };
+        Self { objects: true, ..plan }
     }
 
     /// The same, but with snapshots that are stored as deltas.

@@ -44,9 +44,11 @@ pub(crate) fn story(plan: &Plan, outcome: &Outcome) -> String {
         shrunk.steps.len(),
     )
     .unwrap();
-    let Plan { nodes, anchors, deltas, tiers, .. } = &shrunk;
+    let Plan { nodes, anchors, deltas, tiers, objects, .. } = &shrunk;
     let tiers = if *tiers { ", two tiers" } else { "" };
-    writeln!(story, "config: {nodes:?}, anchors: {anchors}, deltas: {deltas:?}{tiers}").unwrap();
+    let objects = if *objects { ", in object storage" } else { "" };
+    writeln!(story, "config: {nodes:?}, anchors: {anchors}, deltas: {deltas:?}{tiers}{objects}")
+        .unwrap();
     for violation in &its_outcome.violations {
         writeln!(story, "  {}: {}", violation.rule, violation.what).unwrap();
     }

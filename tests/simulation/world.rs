@@ -15,6 +15,7 @@ use snapfold::{MemoryStore, SnapshotStore, Timestamp};
 use crate::disk::{Disk, Front};
 use crate::model::{Book, Violation, name};
 use crate::node::{Node, Process, append};
+use crate::objects::Objects;
 use crate::plan::{KEYS, NODES, NodeConfig, Place, Plan, What};
 use crate::source::Source;
 use crate::states::{First, Second, Third, generation};
@@ -49,6 +50,7 @@ struct World {
     book: Arc<Book>,
     disk: Arc<dyn SnapshotStore>,
     tiers: Option<TieredStore>,
+    objects: Option<Objects>,
     store: FaultyStore,
     source: Source,
     clock: ManualClock,
@@ -60,14 +62,20 @@ struct World {
 
 impl World {
     fn new(plan: &Plan) -> Self {
-        let book = Arc::new(Book::new(plan.meets(Fault::Lost)));
+        let book = Arc::new(Book::new(plan.meets(Fault::Lost), plan.objects));
+        let objects = plan.objects.then(|| Objects::new(plan.seed, &book));
         let tiers = plan.tiers.then(|| TieredStore::new(MemoryStore::new(), MemoryStore::new()));
-        let inner: Arc<dyn SnapshotStore> = match &tiers {
-            Some(tiers) => Arc::new(tiers.clone()),
-            None => Arc::new(MemoryStore::new()),
+        let inner: Arc<dyn SnapshotStore> = match (&tiers, &objects) {
+            (Some(tiers), _) => Arc::new(tiers.clone()),
+            (None, Some(objects)) => objects.eye.clone(),
+            (None, None) => Arc::new(MemoryStore::new()),
         };
-        let disk = Disk { inner: Arc::clone(&inner), book: Arc::clone(&book) };
-        let store = FaultyStore::new(disk, plan.faults());
+        let store = if let Some(objects) = &objects {
+            FaultyStore::new(objects.turns.clone(), plan.faults())
+        } else {
+            let disk = Disk { inner: Arc::clone(&inner), book: Arc::clone(&book) };
+            FaultyStore::new(disk, plan.faults())
+        };
         let source = Source::new(Arc::clone(&book), plan.seed, plan.source_failing);
         let clock = ManualClock::at(Timestamp::from_seconds(1_000_000));
         let configs = plan.nodes.clone();
@@ -76,6 +84,7 @@ impl World {
             book,
             disk: inner,
             tiers,
+            objects,
             store,
             source,
             clock,
@@ -126,6 +135,7 @@ impl World {
                 tokio::task::yield_now().await;
             }
             self.check_disk().await;
+            self.forget_ended();
             if !self.book.lock().violations.is_empty() {
                 return;
             }
@@ -168,8 +178,26 @@ impl World {
                     self.store.stop();
                 }
                 self.source.weather(*bad);
+                if let Some(objects) = &self.objects {
+                    objects.requests.on(*bad);
+                }
             }
         }
+    }
+
+    /// Requests of operations that have ended may still have their effect, unless none is on its way.
+    fn forget_ended(&self) {
+        if self.objects.as_ref().is_none_or(|objects| objects.requests.pending() == 0) {
+            self.book.lock().forget_ended();
+        }
+    }
+
+    /// All late requests arrive.
+    fn arrive(&self) {
+        if let Some(objects) = &self.objects {
+            objects.requests.arrive();
+        }
+        self.forget_ended();
     }
 
     fn truncate(&self, key: usize, to: Place, safe: bool) {
@@ -209,6 +237,8 @@ impl World {
                 node.settle().await;
             }
         }
+        // What arrives later would be of a history that is over, and no operation would be to blame.
+        self.arrive();
         let mut model = self.book.lock();
         model.lives += 1;
         let stream = &mut model.streams[key];
@@ -293,9 +323,13 @@ impl World {
         self.book.note("-- finale");
         self.store.stop();
         self.source.weather(false);
+        if let Some(objects) = &self.objects {
+            objects.requests.on(false);
+        }
         for node in &mut self.nodes {
             node.settle().await;
         }
+        self.arrive();
         // Longer than any backing off.
         self.clock.advance(Duration::from_secs(400));
         for node in 0..NODES {
@@ -324,6 +358,7 @@ impl World {
                 coverage.insert(format!("fault: {fault}"), report.count(fault));
             }
         }
+        coverage.extend(self.objects.iter().flat_map(Objects::met));
         let generations = [generation::<First>(), generation::<Second>(), generation::<Third>()];
         let stored = |at: usize| model.truth.keys().any(|id| id.1.generation == generations[at]);
         if (0..KEYS).all(stored) {

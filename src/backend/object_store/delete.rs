@@ -1,6 +1,6 @@
 //! Deletes and marks.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use futures_util::FutureExt as _;
 
@@ -9,7 +9,7 @@ use super::in_flight::make_all;
 use super::index::Indexed;
 use super::store::Shared;
 use super::update::Change;
-use crate::error::Error;
+use crate::error::{Error, Retry};
 use crate::key::AggregateKey;
 use crate::mark::{MarkChange, Marks};
 use crate::snapshot_id::SnapshotId;
@@ -33,7 +33,7 @@ impl Shared {
         selected: &[(&AggregateKey, &[SnapshotId])],
         options: DeleteOptions,
     ) -> Result<Vec<Deleted>, Error> {
-        let mut groups: HashMap<&AggregateKey, Vec<usize>> = HashMap::new();
+        let mut groups: BTreeMap<&AggregateKey, Vec<usize>> = BTreeMap::new();
         for (position, (key, _)) in selected.iter().enumerate() {
             groups.entry(key).or_default().push(position);
         }
@@ -71,10 +71,15 @@ impl Shared {
             }
             if !paths.is_empty() {
                 let gone = self.remote.delete(paths).await;
-                gone.map_err(|error| failed("erase an aggregate", RequestEffect::Write, &error))?;
+                gone.map_err(|error| {
+                    let error = failed("erase an aggregate", RequestEffect::Write, &error);
+                    // The index has changed.
+                    error.with_retry(Retry::Unknown)
+                })?;
             }
             // What an earlier call could not delete.
-            self.sweep_aggregate(key).await?;
+            let swept = self.sweep_aggregate(key).await;
+            swept.map_err(|error| error.with_retry(Retry::Unknown))?;
         }
         Ok(Erased::new(deleted, [Remains::ObjectVersions]))
     }

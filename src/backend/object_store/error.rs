@@ -58,8 +58,8 @@ pub(super) fn failed(operation: &'static str, effect: RequestEffect, error: &Obj
     Error::new(kind, operation, message).with_retry(retry).with_source(cause(error))
 }
 
-/// Returns whether the server refused a request before it looked at the object: nothing was changed,
-/// and the same request will be refused again.
+/// Returns whether a request was refused whatever the object is, so that the same one will be refused
+/// again.
 pub(super) const fn is_final(error: &ObjectError) -> bool {
     matches!(
         error,

@@ -39,6 +39,8 @@ pub(super) enum Verdict {
 pub(super) struct Verdicts {
     /// One for each record, in order.
     pub(super) all: Vec<Verdict>,
+    /// For each record, whether the index names its object.
+    pub(super) keeps: Vec<bool>,
     /// What is no longer in the index.
     pub(super) removed: Vec<Indexed>,
 }
@@ -81,13 +83,14 @@ impl Incoming {
         options: &PutOptions,
     ) -> Result<(Index, Verdicts), Error> {
         let mut index = index.clone();
-        let mut verdicts =
-            Verdicts { all: Vec::with_capacity(incoming.len()), removed: Vec::new() };
-        for one in incoming {
-            let verdict = one.apply(&mut index, options, &mut verdicts.removed)?;
-            verdicts.all.push(verdict);
-        }
-        Ok((index, verdicts))
+        let mut removed = Vec::new();
+        let all = incoming.iter().map(|one| one.apply(&mut index, options, &mut removed));
+        let all = all.collect::<Result<Vec<_>, _>>()?;
+        let is_named = |id, object| index.find(id).is_some_and(|it| it.object == object);
+        // A repair may have found a record that is on its way, and named it first.
+        removed.retain(|it| !is_named(it.id, it.object));
+        let keeps = incoming.iter().map(|one| is_named(one.id, one.object)).collect();
+        Ok((index, Verdicts { all, keeps, removed }))
     }
 
     fn apply(

@@ -11,7 +11,7 @@ use super::incoming::{Incoming, Verdict, Verdicts};
 use super::index::{Index, Indexed};
 use super::known::KnownIndex;
 use super::store::Shared;
-use crate::error::Error;
+use crate::error::{Error, Retry};
 use crate::key::AggregateKey;
 use crate::random::random;
 use crate::record::Record;
@@ -140,14 +140,15 @@ impl Shared {
             // A snapshot was deleted meanwhile, so that a record is needed after all.
             start = self.memory.index(&path);
         };
-        let unused = incoming.iter().zip(&verdicts.all);
-        let unused = unused.filter(|(one, verdict)| one.is_sent && !verdict.needs_object());
+        let unused = incoming.iter().zip(&verdicts.keeps);
+        let unused = unused.filter(|(one, is_kept)| one.is_sent && !**is_kept);
         let unused = unused.map(|(one, _)| self.layout.record(&key, one.id, one.object));
         let removed = verdicts.removed.iter().map(|it| self.layout.record(&key, it.id, it.object));
         let garbage = removed.chain(unused).collect::<Result<Vec<_>, _>>()?;
         let outcomes = self.outcomes(&key, incoming, verdicts).await;
         self.discard(garbage).await;
-        outcomes
+        // Others of the records may have been stored.
+        outcomes.map_err(|error| error.with_retry(Retry::Unknown))
     }
 
     /// Sends the records that this index needs.
@@ -158,7 +159,10 @@ impl Shared {
         index: &Index,
         options: &PutOptions,
     ) -> Result<(), Error> {
-        let (_, verdicts) = Incoming::apply_all(incoming, index, options)?;
+        // What is refused may be allowed by an index that is newer than this one.
+        let Ok((_, verdicts)) = Incoming::apply_all(incoming, index, options) else {
+            return Ok(());
+        };
         let wanted: Vec<_> = verdicts.all.iter().map(Verdict::needs_object).collect();
         self.send(key, incoming, &wanted).await
     }

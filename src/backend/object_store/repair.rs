@@ -33,7 +33,8 @@ pub struct RepairedObjects {
     pub aggregates: u64,
     /// The number of aggregates that got a new index.
     pub rebuilt: u64,
-    /// The number of snapshots in the new indexes.
+    /// The number of snapshots in the new indexes, and of records that were written again from the
+    /// copy in their index.
     pub restored: u64,
     /// The number of snapshots that were removed from indexes because their records are missing.
     pub removed: u64,
@@ -82,7 +83,9 @@ impl Shared {
         match state {
             State::Good(index) => {
                 let missing = self.missing(key, &index);
-                let missing = self.within(REPAIR, RequestEffect::Read, missing).await?;
+                let mut missing = self.within(REPAIR, RequestEffect::Read, missing).await?;
+                let copies = self.write_copies(key, &index, &mut missing);
+                repaired.restored += self.within(REPAIR, RequestEffect::Write, copies).await?;
                 if !missing.is_empty() {
                     let remove = self.remove_missing(key, &missing);
                     repaired.removed += self.within(REPAIR, RequestEffect::Write, remove).await?;
@@ -133,6 +136,26 @@ impl Shared {
         }
         let named = index.snapshots().iter().map(|it| it.object);
         Ok(named.filter(|number| !there.contains(number)).collect())
+    }
+
+    /// Writes those of the missing records again of which the index has a copy. Returns how many.
+    async fn write_copies(
+        &self,
+        key: &AggregateKey,
+        index: &Index,
+        missing: &mut HashSet<u64>,
+    ) -> Result<u64, Error> {
+        let mut written = 0;
+        for indexed in index.snapshots() {
+            let copy = indexed.copy().filter(|_| missing.contains(&indexed.object));
+            let Some(copy) = copy else { continue };
+            let path = self.layout.record(key, indexed.id, indexed.object)?;
+            let write = self.remote.write_new(&path, copy.into_bytes()).await;
+            write.map_err(|error| failed(REPAIR, RequestEffect::Write, &error))?;
+            missing.remove(&indexed.object);
+            written += 1;
+        }
+        Ok(written)
     }
 
     async fn remove_missing(

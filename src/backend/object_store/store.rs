@@ -128,8 +128,9 @@ impl ObjectStoreSnapshots {
         self.0.sweep().await
     }
 
-    /// Makes a new index of each aggregate whose index is missing or damaged, from its records, and
-    /// removes snapshots from an index whose records are missing. Indexes in order stay as they are.
+    /// Makes a new index of each aggregate whose index is missing or damaged, from its records. A
+    /// missing record is written again if its index has a copy, and otherwise its snapshot is removed
+    /// from the index. Indexes in order stay as they are.
     ///
     /// A new index has no marks: pins and retirements are lost. It also has what a delete or a
     /// replacement that was interrupted had not yet removed. Lists and reads all indexes and the

@@ -78,6 +78,8 @@ impl Shared {
         let mut start = start;
         // The sequence that each attempt would have led to, and its result.
         let mut attempts: Vec<(u64, T)> = Vec::new();
+        // The last attempt was refused, and will be refused again.
+        let mut refused = None;
         let mut pause = Pause::new();
         loop {
             let is_fresh = start.is_none();
@@ -105,13 +107,28 @@ impl Shared {
                     Error::new(ErrorKind::Conflict, CHANGE, message).with_retry(Retry::Unknown)
                 );
             }
-            let (index, result) = match change(&known.index)? {
-                Change::Keep(result) if is_fresh => return Ok(result),
-                // What is in memory may be outdated: only a write finds out.
-                Change::Keep(_) => continue,
-                Change::Write(index, result) => (index.changed(nonce), result),
+            if let Some(error) = refused {
+                let error = failed(CHANGE, RequestEffect::Write, &error);
+                // An earlier attempt may be on its way.
+                let is_only = attempts.len() == 1;
+                let retry = if is_only { Retry::Never } else { Retry::Unknown };
+                return Err(error.with_retry(retry));
+            }
+            let changed = change(&known.index).and_then(|change| match change {
+                Change::Keep(result) => Ok(Err(result)),
+                Change::Write(index, result) => {
+                    let index = index.changed(nonce);
+                    let bytes = Bytes::from(index.encode(self.options.inline_limit)?);
+                    Ok(Ok((index, bytes, result)))
+                }
+            });
+            let (index, bytes, result) = match changed {
+                Ok(Ok(written)) => written,
+                // What is in memory may be outdated. Only a write would find that out.
+                Ok(Err(_)) | Err(_) if !is_fresh => continue,
+                Ok(Err(kept)) => return Ok(kept),
+                Err(error) => return Err(error),
             };
-            let bytes = Bytes::from(index.encode(self.options.inline_limit)?);
             let written = self.remote.write_if(&path, bytes.clone(), known.version.clone()).await;
             match written {
                 Ok(version) => {
@@ -125,15 +142,14 @@ impl Shared {
                     }
                     return Ok(result);
                 }
-                Err(error) if is_final(&error) && attempts.is_empty() => {
-                    return Err(
-                        failed(CHANGE, RequestEffect::Write, &error).with_retry(Retry::Never)
-                    );
-                }
-                Err(_) => {
+                Err(error) => {
                     self.memory.forget(&path);
                     attempts.push((index.sequence(), result));
-                    if attempts.len() > 1 {
+                    if is_final(&error) {
+                        // Also after this, the index is read: the client may have repeated a request
+                        // that had an effect, with credentials that had ended.
+                        refused = Some(error);
+                    } else if attempts.len() > 1 {
                         pause.wait().await;
                     }
                 }
