@@ -144,7 +144,7 @@ async fn a_store_on_ceph_keeps_its_promises_about_damaged_records() {
     println!("{card:#}");
     let card = card.into_result().unwrap();
     assert!(card.skipped().next().is_none());
-    let damaged = card.cases().filter(|case| case.name.contains("damaged")).count();
+    let damaged = card.results().iter().filter(|it| it.case.name().contains("damaged")).count();
     assert!(damaged >= 6, "{damaged} cases");
 }
 
