@@ -19,6 +19,9 @@ const MARKER_START: &[u8] = b"snapfold object store, format ";
 const MAX_MARKER_BYTES: u64 = 1_024;
 /// The folder of objects that only exist during a test.
 const PROBES: &str = "probe";
+/// What a test writes without a right condition, and what it writes with one.
+const FIRST: &[u8] = b"probe";
+const SECOND: &[u8] = b"probe, changed";
 
 /// Checks the marker and the server, and sets how the server wants its entity tags.
 pub(super) async fn open(
@@ -92,10 +95,11 @@ async fn is_used(remote: &Remote, layout: &Layout) -> Result<bool, Error> {
 /// Tests with an object of its own whether the server refuses what a condition forbids, and accepts
 /// what it allows.
 async fn probe_conditions(remote: &mut Remote, path: &Path) -> Result<(), Error> {
-    let write = |remote: &Remote, version| {
+    let write_this = |remote: &Remote, version, content| {
         let (path, store) = (path.clone(), Remote { store: remote.store.clone(), ..*remote });
-        async move { store.write_if(&path, Bytes::from_static(b"probe"), version).await }
+        async move { store.write_if(&path, Bytes::from_static(content), version).await }
     };
+    let write = |remote: &Remote, version| write_this(remote, version, FIRST);
     let version = match write(remote, None).await {
         Ok(version) if version.e_tag.is_some() || version.version.is_some() => version,
         Ok(_) => return Err(unsuitable("returns no ETag for a write")),
@@ -109,11 +113,19 @@ async fn probe_conditions(remote: &mut Remote, path: &Path) -> Result<(), Error>
         if is_accepted(write(remote, Some(wrong(&version))).await)? {
             return Err(unsuitable("ignores If-Match on writes"));
         }
-        if is_accepted(write(remote, Some(version.clone())).await)? {
+        let second = write_this(remote, Some(version.clone()), SECOND).await;
+        // A client that repeats a request that had an effect reports that the condition failed.
+        if is_accepted(second)? || has_content(remote, path, SECOND).await? {
             return Ok(());
         }
     }
     Err(unsuitable("refuses If-Match although the ETag is right"))
+}
+
+async fn has_content(remote: &Remote, path: &Path, content: &[u8]) -> Result<bool, Error> {
+    let answer = remote.read(path, None, MAX_MARKER_BYTES).await;
+    let answer = answer.map_err(|error| failed(OPEN, RequestEffect::Read, &error))?;
+    Ok(matches!(answer, Answer::Object(bytes, _) if bytes == content))
 }
 
 /// Returns whether a conditional write was made. Fails if it was refused for another reason.
