@@ -34,17 +34,26 @@ pub(super) fn failed(operation: &'static str, effect: RequestEffect, error: &Obj
         RequestEffect::Read => Retry::Later,
         RequestEffect::Write => Retry::Unknown,
     };
+    let has_code = |code| error.to_string().contains(&format!("<Code>{code}</Code>"));
     let (kind, retry, message) = match error {
+        // S3 and what speaks like it answer 403 to these too.
+        ObjectError::PermissionDenied { path, .. }
+            if has_code("InvalidAccessKeyId") || has_code("SignatureDoesNotMatch") =>
+        {
+            (ErrorKind::Store, Retry::Never, unauthenticated(path))
+        }
         ObjectError::PermissionDenied { path, .. } => (
             ErrorKind::Store,
             Retry::Never,
             format!("the credentials do not allow this for {path}: change the policy"),
         ),
-        ObjectError::Unauthenticated { path, .. } => (
-            ErrorKind::Store,
-            Retry::Never,
-            format!("the server does not accept the credentials for {path}: check them"),
-        ),
+        ObjectError::Unauthenticated { path, .. } => {
+            (ErrorKind::Store, Retry::Never, unauthenticated(path))
+        }
+        _ if has_code("NoSuchBucket") => {
+            let message = "the bucket does not exist: create it, or check its name";
+            (ErrorKind::Store, Retry::Never, message.to_owned())
+        }
         ObjectError::NotFound { path, .. } => {
             (ErrorKind::Store, Retry::Later, format!("there is no object or bucket for {path}"))
         }
@@ -56,6 +65,10 @@ pub(super) fn failed(operation: &'static str, effect: RequestEffect, error: &Obj
         _ => (ErrorKind::Store, unknown, "the request to the object store failed".to_owned()),
     };
     Error::new(kind, operation, message).with_retry(retry).with_source(cause(error))
+}
+
+fn unauthenticated(path: &str) -> String {
+    format!("the server does not accept the credentials for {path}: check them")
 }
 
 /// Returns whether a request was refused whatever the object is, so that the same one will be refused

@@ -19,6 +19,9 @@ const MARKER_START: &[u8] = b"snapfold object store, format ";
 const MAX_MARKER_BYTES: u64 = 1_024;
 /// The folder of objects that only exist during a test.
 const PROBES: &str = "probe";
+/// What a test writes without a right condition, and what it writes with one.
+const FIRST: &[u8] = b"probe";
+const SECOND: &[u8] = b"probe, changed";
 
 /// Checks the marker and the server, and sets how the server wants its entity tags.
 pub(super) async fn open(
@@ -36,11 +39,11 @@ pub(super) async fn open(
         let message = "the root has objects that are not snapfold's: choose another root";
         return Err(Error::new(ErrorKind::InvalidInput, OPEN, message));
     }
-    // Once may be the client, which repeats a write that was made and then reports that its condition
-    // failed.
-    if !probe(remote, layout).await? && !probe(remote, layout).await? {
-        return Err(unsuitable("refuses If-Match although the ETag is right"));
-    }
+    let probe = layout.other(&format!("{PROBES}/{}", probe_name()?))?;
+    let probed = probe_conditions(remote, &probe).await;
+    // What cannot be deleted does no harm.
+    drop(remote.delete(vec![probe]).await);
+    probed?;
     if !is_there {
         let created = remote.write_if(&path, Bytes::from_static(MARKER), None).await;
         // The answer may be lost, and another process may open the store at the same time.
@@ -75,35 +78,29 @@ async fn has_marker(remote: &Remote, path: &Path) -> Result<bool, Error> {
     }
 }
 
-/// Returns whether there is any object below the root that no test has left behind.
+/// Returns whether there is any object below the root that is neither an artifact nor left behind by a
+/// test.
 async fn is_used(remote: &Remote, layout: &Layout) -> Result<bool, Error> {
-    let probes = layout.other(PROBES)?;
+    let own = [layout.other(PROBES)?, layout.other("a")?, layout.other("u")?];
     let mut listed = remote.list(&layout.root()?, None);
     loop {
         let next = listed.try_next().await;
         match next.map_err(|error| failed(OPEN, RequestEffect::Read, &error))? {
             None => return Ok(false),
-            Some(object) if object.location.prefix_matches(&probes) => {}
+            Some(object) if own.iter().any(|own| object.location.prefix_matches(own)) => {}
             Some(_) => return Ok(true),
         }
     }
 }
 
-/// Tests with an object of its own whether the server refuses what a condition forbids. Returns whether
-/// it accepts what a condition allows.
-async fn probe(remote: &mut Remote, layout: &Layout) -> Result<bool, Error> {
-    let path = layout.other(&format!("{PROBES}/{}", probe_name()?))?;
-    let probed = probe_conditions(remote, &path).await;
-    // What cannot be deleted does no harm.
-    drop(remote.delete(vec![path]).await);
-    probed
-}
-
-async fn probe_conditions(remote: &mut Remote, path: &Path) -> Result<bool, Error> {
-    let write = |remote: &Remote, version| {
+/// Tests with an object of its own whether the server refuses what a condition forbids, and accepts
+/// what it allows.
+async fn probe_conditions(remote: &mut Remote, path: &Path) -> Result<(), Error> {
+    let write_this = |remote: &Remote, version, content| {
         let (path, store) = (path.clone(), Remote { store: remote.store.clone(), ..*remote });
-        async move { store.write_if(&path, Bytes::from_static(b"probe"), version).await }
+        async move { store.write_if(&path, Bytes::from_static(content), version).await }
     };
+    let write = |remote: &Remote, version| write_this(remote, version, FIRST);
     let version = match write(remote, None).await {
         Ok(version) if version.e_tag.is_some() || version.version.is_some() => version,
         Ok(_) => return Err(unsuitable("returns no ETag for a write")),
@@ -117,11 +114,19 @@ async fn probe_conditions(remote: &mut Remote, path: &Path) -> Result<bool, Erro
         if is_accepted(write(remote, Some(wrong(&version))).await)? {
             return Err(unsuitable("ignores If-Match on writes"));
         }
-        if is_accepted(write(remote, Some(version.clone())).await)? {
-            return Ok(true);
+        let second = write_this(remote, Some(version.clone()), SECOND).await;
+        // A client that repeats a request that had an effect reports that the condition failed.
+        if is_accepted(second)? || has_content(remote, path, SECOND).await? {
+            return Ok(());
         }
     }
-    Ok(false)
+    Err(unsuitable("refuses If-Match although the ETag is right"))
+}
+
+async fn has_content(remote: &Remote, path: &Path, content: &[u8]) -> Result<bool, Error> {
+    let answer = remote.read(path, None, MAX_MARKER_BYTES).await;
+    let answer = answer.map_err(|error| failed(OPEN, RequestEffect::Read, &error))?;
+    Ok(matches!(answer, Answer::Object(bytes, _) if bytes == content))
 }
 
 /// Returns whether a conditional write was made. Fails if it was refused for another reason.

@@ -29,6 +29,15 @@ impl Server {
     ///
     /// If there is none.
     pub fn ceph() -> Self {
+        Self::of_environment()
+    }
+
+    /// The server of the environment, which [`Self::environment`] returns: for processes of tests.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    pub fn of_environment() -> Self {
         let variable = |name| {
             std::env::var(name).unwrap_or_else(|_| {
                 panic!(
@@ -52,6 +61,31 @@ impl Server {
         let running = InProcess::start(&bucket, &access_key, &secret_key).await;
         let endpoint = format!("http://{}", running.address);
         Self { endpoint, access_key, secret_key, bucket, _in_process: Some(Arc::new(running)) }
+    }
+
+    /// The variables that tell another process of the server.
+    pub fn environment(&self) -> [(&'static str, &str); 4] {
+        [
+            ("TEST_S3_URL", &self.endpoint),
+            ("TEST_S3_ACCESS_KEY", &self.access_key),
+            ("TEST_S3_SECRET_KEY", &self.secret_key),
+            ("TEST_S3_BUCKET", &self.bucket),
+        ]
+    }
+
+    /// The same server, with another secret key.
+    pub fn with_secret_key(&self, secret_key: &str) -> Self {
+        Self { secret_key: secret_key.to_owned(), ..self.clone() }
+    }
+
+    /// The same server, with an access key that it does not know.
+    pub fn with_access_key(&self, access_key: &str) -> Self {
+        Self { access_key: access_key.to_owned(), ..self.clone() }
+    }
+
+    /// Another bucket of the server.
+    pub fn with_bucket(&self, bucket: &str) -> Self {
+        Self { bucket: bucket.to_owned(), ..self.clone() }
     }
 
     /// Where it listens, as `http://address:port`.
