@@ -123,8 +123,6 @@ pub mod artifact;
 mod backend;
 #[cfg(any(feature = "file", feature = "http"))]
 mod blocking;
-#[cfg(any(feature = "file", feature = "object-store"))]
-mod byte_reader;
 mod checksum;
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -143,6 +141,8 @@ mod key;
 mod key_locks;
 pub mod layer;
 pub mod ledger;
+#[cfg(any(feature = "file", feature = "object-store"))]
+mod little_endian;
 pub mod manager;
 mod mark;
 mod policy;

@@ -1,7 +1,7 @@
 //! Marks as bytes, as stores write them.
 
 use super::{Mark, MarkKind, Marks};
-use crate::byte_reader::ByteReader;
+use crate::little_endian::LittleEndianReader;
 use crate::timestamp::Timestamp;
 
 /// Appends `marks` to `out` in a self-delimiting form.
@@ -25,7 +25,7 @@ pub(crate) fn put_marks(out: &mut Vec<u8>, marks: &Marks) {
 
 /// Reads the marks that [`put_marks`] wrote. Returns `None` if they exceed the limits for a
 /// snapshot or are out of order.
-pub(crate) fn read_marks(reader: &mut ByteReader<'_>) -> Option<Marks> {
+pub(crate) fn read_marks(reader: &mut LittleEndianReader<'_>) -> Option<Marks> {
     let count = usize::from(reader.u8()?);
     if count > Marks::MAX {
         return None;
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn what_no_snapshot_can_have_is_no_set_of_marks() {
-        let read = |bytes: &[u8]| read_marks(&mut ByteReader(bytes));
+        let read = |bytes: &[u8]| read_marks(&mut LittleEndianReader(bytes));
         let bytes = |marks: &[Mark]| {
             let mut out = vec![u8::try_from(marks.len()).unwrap()];
             for mark in marks {

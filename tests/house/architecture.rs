@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 8] = [
     &[
         "blocking",
-        "byte_reader",
         "clock",
         "error",
         "generation",
         "hex",
         "key",
         "key_locks",
+        "little_endian",
         "mark",
         "policy",
         "random",

@@ -7,15 +7,15 @@ use futures_util::FutureExt as _;
 use super::error::{RequestEffect, failed};
 use super::in_flight::make_all;
 use super::index::Indexed;
-use super::store::Shared;
-use super::update::Change;
+use super::store::BucketStore;
+use super::update::IndexChange;
 use crate::error::{Error, Retry};
 use crate::key::AggregateKey;
 use crate::mark::{MarkChange, Marks};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{DeleteOptions, DeletePlan, Deleted, Erased, Remains, Selection};
 
-impl Shared {
+impl BucketStore {
     pub(super) async fn delete(
         &self,
         key: &AggregateKey,
@@ -103,9 +103,9 @@ impl Shared {
             let mut index = index.clone();
             let removed = index.remove(|indexed| plan.removes(indexed.id));
             Ok(if removed.is_empty() {
-                Change::Keep((plan.deleted, removed))
+                IndexChange::Keep((plan.deleted, removed))
             } else {
-                Change::Write(Box::new(index), (plan.deleted, removed))
+                IndexChange::Write(Box::new(index), (plan.deleted, removed))
             })
         });
         removal.await
@@ -134,7 +134,11 @@ impl Shared {
                     indexed.marks = marks;
                 }
             }
-            Ok(if count == 0 { Change::Keep(0) } else { Change::Write(Box::new(index), count) })
+            Ok(if count == 0 {
+                IndexChange::Keep(0)
+            } else {
+                IndexChange::Write(Box::new(index), count)
+            })
         });
         marking.await
     }

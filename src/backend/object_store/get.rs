@@ -8,8 +8,8 @@ use super::error::{RequestEffect, failed};
 use super::in_flight::make_all;
 use super::index::Indexed;
 use super::known::KnownIndex;
-use super::remote::Answer;
-use super::store::Shared;
+use super::remote::ObjectAnswer;
+use super::store::BucketStore;
 use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::record::{Record, SnapshotMeta};
@@ -18,7 +18,7 @@ use crate::store::{Found, ListRequest, Lookup, Page, Query};
 
 const READ: &str = "read a record";
 
-impl Shared {
+impl BucketStore {
     pub(super) async fn get(&self, query: Query<'_>) -> Result<Lookup, Error> {
         let Ok(path) = self.layout.index(query.key) else {
             // No put accepts such a key.
@@ -99,7 +99,7 @@ impl Shared {
         }
         let answer = self.remote.read(&path, None, indexed.record_bytes).await;
         let answer = answer.map_err(|error| failed(READ, RequestEffect::Read, &error))?;
-        let Answer::Object(bytes, _) = answer else { return Ok(None) };
+        let ObjectAnswer::Object(bytes, _) = answer else { return Ok(None) };
         // Whether the payload is right, the load finds out.
         if bytes.len() as u64 != indexed.record_bytes || !bytes.starts_with(indexed.header()) {
             return Ok(None);

@@ -1,7 +1,7 @@
 //! [`Incoming`]: records on their way into an index.
 
-use super::index::{Index, Indexed};
-use super::update::Change;
+use super::index::{AggregateIndex, Indexed};
+use super::update::IndexChange;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::mark::Marks;
@@ -25,7 +25,7 @@ pub(super) struct Incoming {
 
 /// What an index makes of a record.
 #[derive(Debug)]
-pub(super) enum Verdict {
+pub(super) enum PutVerdict {
     Stored,
     Replaced,
     /// The snapshot exists and is kept.
@@ -36,16 +36,16 @@ pub(super) enum Verdict {
 
 /// What an index makes of several records.
 #[derive(Debug)]
-pub(super) struct Verdicts {
+pub(super) struct PutVerdicts {
     /// One for each record, in order.
-    pub(super) all: Vec<Verdict>,
+    pub(super) all: Vec<PutVerdict>,
     /// For each record, whether the index names its object.
     pub(super) keeps: Vec<bool>,
     /// What is no longer in the index.
     pub(super) removed: Vec<Indexed>,
 }
 
-impl Verdict {
+impl PutVerdict {
     pub(super) const fn needs_object(&self) -> bool {
         matches!(self, Self::Stored | Self::Replaced)
     }
@@ -79,9 +79,9 @@ impl Incoming {
     /// Returns what `index` makes of records of its aggregate, and the index with them.
     pub(super) fn apply_all(
         incoming: &[Self],
-        index: &Index,
+        index: &AggregateIndex,
         options: &PutOptions,
-    ) -> Result<(Index, Verdicts), Error> {
+    ) -> Result<(AggregateIndex, PutVerdicts), Error> {
         let mut index = index.clone();
         let mut removed = Vec::new();
         let all = incoming.iter().map(|one| one.apply(&mut index, options, &mut removed));
@@ -90,32 +90,32 @@ impl Incoming {
         // A repair may have found a record that is on its way, and named it first.
         removed.retain(|it| !is_named(it.id, it.object));
         let keeps = incoming.iter().map(|one| is_named(one.id, one.object)).collect();
-        Ok((index, Verdicts { all, keeps, removed }))
+        Ok((index, PutVerdicts { all, keeps, removed }))
     }
 
     fn apply(
         &self,
-        index: &mut Index,
+        index: &mut AggregateIndex,
         options: &PutOptions,
         removed: &mut Vec<Indexed>,
-    ) -> Result<Verdict, Error> {
+    ) -> Result<PutVerdict, Error> {
         let there = index.find(self.id);
         let marks = match (&self.expected, there) {
             (Some(expected), Some(there)) if there.header() == expected => there.marks.clone(),
-            (Some(_), _) => return Ok(Verdict::Unexpected),
+            (Some(_), _) => return Ok(PutVerdict::Unexpected),
             (None, None) => options.marks.clone(),
             (None, Some(there)) if options.replaces(&there.marks) => {
                 there.marks.merged(&options.marks)?
             }
-            (None, Some(there)) => return Ok(Verdict::Existing(there.clone())),
+            (None, Some(there)) => return Ok(PutVerdict::Existing(there.clone())),
         };
-        let Some(indexed) = self.indexed(marks) else { return Ok(Verdict::Unexpected) };
+        let Some(indexed) = self.indexed(marks) else { return Ok(PutVerdict::Unexpected) };
         Ok(match index.insert(indexed) {
             Some(replaced) => {
                 removed.push(replaced);
-                Verdict::Replaced
+                PutVerdict::Replaced
             }
-            None => Verdict::Stored,
+            None => PutVerdict::Stored,
         })
     }
 
@@ -129,16 +129,16 @@ impl Incoming {
     /// sent yet.
     pub(super) fn change(
         incoming: &[Self],
-        index: &Index,
+        index: &AggregateIndex,
         options: &PutOptions,
-    ) -> Result<Change<Option<Verdicts>>, Error> {
+    ) -> Result<IndexChange<Option<PutVerdicts>>, Error> {
         let (next, verdicts) = Self::apply_all(incoming, index, options)?;
         let mut needed = incoming.iter().zip(&verdicts.all).filter(|(_, it)| it.needs_object());
         let is_missing = needed.clone().any(|(one, _)| !one.is_sent);
         Ok(match needed.next() {
-            None => Change::Keep(Some(verdicts)),
-            Some(_) if is_missing => Change::Keep(None),
-            Some(_) => Change::Write(Box::new(next), Some(verdicts)),
+            None => IndexChange::Keep(Some(verdicts)),
+            Some(_) if is_missing => IndexChange::Keep(None),
+            Some(_) => IndexChange::Write(Box::new(next), Some(verdicts)),
         })
     }
 }

@@ -4,7 +4,7 @@ use futures_util::TryStreamExt as _;
 
 use super::error::{RequestEffect, failed};
 use super::index::EMPTY_BYTES;
-use super::store::Shared;
+use super::store::BucketStore;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::store::{Cursor, KeysRequest, Page};
@@ -13,7 +13,7 @@ const LIST: &str = "list aggregates";
 /// How many objects a server lists for one request.
 const LISTED_AT_ONCE: usize = 1_000;
 
-impl Shared {
+impl BucketStore {
     pub(super) async fn keys(
         &self,
         request: KeysRequest<'_>,

@@ -8,21 +8,21 @@ use object_store::path::Path;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::index::Index;
+use super::index::AggregateIndex;
 
 /// An index, and the version of its object.
 #[derive(Debug)]
 pub(super) struct KnownIndex {
-    pub(super) index: Index,
+    pub(super) index: AggregateIndex,
     /// `None` if there is no object yet.
     pub(super) version: Option<UpdateVersion>,
     bytes: u64,
 }
 
 impl KnownIndex {
-    pub(super) const ABSENT: Self = Self { index: Index::EMPTY, version: None, bytes: 0 };
+    pub(super) const ABSENT: Self = Self { index: AggregateIndex::EMPTY, version: None, bytes: 0 };
 
-    pub(super) const fn new(index: Index, version: UpdateVersion, bytes: u64) -> Self {
+    pub(super) const fn new(index: AggregateIndex, version: UpdateVersion, bytes: u64) -> Self {
         Self { index, version: Some(version), bytes }
     }
 }
@@ -30,10 +30,10 @@ impl KnownIndex {
 /// Indexes and records in memory, up to a number of bytes. An index is only used together with the
 /// version that the server still has; a record never changes under its name.
 #[derive(Debug)]
-pub(super) struct Memory(Cache<Path, Remembered, ByBytes>);
+pub(super) struct Memory(Cache<Path, MemoryEntry, ByBytes>);
 
 #[derive(Clone, Debug)]
-enum Remembered {
+enum MemoryEntry {
     Index(Arc<KnownIndex>),
     Record(Bytes),
 }
@@ -41,12 +41,12 @@ enum Remembered {
 #[derive(Clone, Debug)]
 struct ByBytes;
 
-impl Weighter<Path, Remembered> for ByBytes {
-    fn weight(&self, path: &Path, remembered: &Remembered) -> u64 {
+impl Weighter<Path, MemoryEntry> for ByBytes {
+    fn weight(&self, path: &Path, remembered: &MemoryEntry) -> u64 {
         let bytes = match remembered {
             // The parsed form takes about as much again.
-            Remembered::Index(known) => 2 * known.bytes,
-            Remembered::Record(bytes) => bytes.len() as u64,
+            MemoryEntry::Index(known) => 2 * known.bytes,
+            MemoryEntry::Record(bytes) => bytes.len() as u64,
         };
         bytes + path.as_ref().len() as u64 + 100
     }
@@ -60,24 +60,24 @@ impl Memory {
 
     pub(super) fn index(&self, path: &Path) -> Option<Arc<KnownIndex>> {
         match self.0.get(path)? {
-            Remembered::Index(known) => Some(known),
-            Remembered::Record(_) => None,
+            MemoryEntry::Index(known) => Some(known),
+            MemoryEntry::Record(_) => None,
         }
     }
 
     pub(super) fn set_index(&self, path: &Path, known: &Arc<KnownIndex>) {
-        self.0.insert(path.clone(), Remembered::Index(Arc::clone(known)));
+        self.0.insert(path.clone(), MemoryEntry::Index(Arc::clone(known)));
     }
 
     pub(super) fn record(&self, path: &Path) -> Option<Bytes> {
         match self.0.get(path)? {
-            Remembered::Record(bytes) => Some(bytes),
-            Remembered::Index(_) => None,
+            MemoryEntry::Record(bytes) => Some(bytes),
+            MemoryEntry::Index(_) => None,
         }
     }
 
     pub(super) fn set_record(&self, path: &Path, bytes: &Bytes) {
-        self.0.insert(path.clone(), Remembered::Record(bytes.clone()));
+        self.0.insert(path.clone(), MemoryEntry::Record(bytes.clone()));
     }
 
     pub(super) fn forget(&self, path: &Path) {

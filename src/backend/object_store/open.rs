@@ -8,7 +8,7 @@ use object_store::{Error as ObjectError, UpdateVersion};
 use super::error::{RequestEffect, failed};
 use super::layout::Layout;
 use super::options::ObjectStoreOptions;
-use super::remote::{Answer, Remote};
+use super::remote::{ObjectAnswer, Remote};
 use crate::error::{Error, ErrorKind, Retry};
 use crate::random::random;
 
@@ -65,9 +65,9 @@ async fn has_marker(remote: &Remote, path: &Path) -> Result<bool, Error> {
     let answer = remote.read(path, None, MAX_MARKER_BYTES).await;
     let answer = answer.map_err(|error| failed(OPEN, RequestEffect::Read, &error))?;
     match answer {
-        Answer::Missing => Ok(false),
-        Answer::Object(bytes, _) if bytes == MARKER => Ok(true),
-        Answer::Object(bytes, _) if bytes.starts_with(MARKER_START) => {
+        ObjectAnswer::Missing => Ok(false),
+        ObjectAnswer::Object(bytes, _) if bytes == MARKER => Ok(true),
+        ObjectAnswer::Object(bytes, _) if bytes.starts_with(MARKER_START) => {
             let message = "a newer release of snapfold wrote this store: update snapfold";
             Err(Error::new(ErrorKind::Unsupported, OPEN, message))
         }
@@ -126,7 +126,7 @@ async fn probe_conditions(remote: &mut Remote, path: &Path) -> Result<(), Error>
 async fn has_content(remote: &Remote, path: &Path, content: &[u8]) -> Result<bool, Error> {
     let answer = remote.read(path, None, MAX_MARKER_BYTES).await;
     let answer = answer.map_err(|error| failed(OPEN, RequestEffect::Read, &error))?;
-    Ok(matches!(answer, Answer::Object(bytes, _) if bytes == content))
+    Ok(matches!(answer, ObjectAnswer::Object(bytes, _) if bytes == content))
 }
 
 /// Returns whether a conditional write was made. Fails if it was refused for another reason.

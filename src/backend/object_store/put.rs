@@ -7,10 +7,10 @@ use object_store::path::Path;
 
 use super::error::{RequestEffect, failed};
 use super::in_flight::make_all;
-use super::incoming::{Incoming, Verdict, Verdicts};
-use super::index::{Index, Indexed};
+use super::incoming::{Incoming, PutVerdict, PutVerdicts};
+use super::index::{AggregateIndex, Indexed};
 use super::known::KnownIndex;
-use super::store::Shared;
+use super::store::BucketStore;
 use crate::error::{Error, Retry};
 use crate::key::AggregateKey;
 use crate::random::random;
@@ -22,7 +22,7 @@ const PUT: &str = "put a snapshot";
 /// The records of one aggregate, and where each is in the call.
 type Group = Vec<(usize, Incoming)>;
 
-impl Shared {
+impl BucketStore {
     pub(super) async fn put(
         &self,
         records: Vec<Record>,
@@ -133,7 +133,7 @@ impl Shared {
                 let wanted = vec![true; incoming.len()];
                 future::try_join(read, self.send(&key, incoming, &wanted)).await?.0
             };
-            let change = |index: &Index| Incoming::change(incoming, index, options);
+            let change = |index: &AggregateIndex| Incoming::change(incoming, index, options);
             if let Some(verdicts) = self.update(&key, Some(known), change).await? {
                 break verdicts;
             }
@@ -156,14 +156,14 @@ impl Shared {
         &self,
         key: &AggregateKey,
         incoming: &mut [Incoming],
-        index: &Index,
+        index: &AggregateIndex,
         options: &PutOptions,
     ) -> Result<(), Error> {
         // What is refused may be allowed by an index that is newer than this one.
         let Ok((_, verdicts)) = Incoming::apply_all(incoming, index, options) else {
             return Ok(());
         };
-        let wanted: Vec<_> = verdicts.all.iter().map(Verdict::needs_object).collect();
+        let wanted: Vec<_> = verdicts.all.iter().map(PutVerdict::needs_object).collect();
         self.send(key, incoming, &wanted).await
     }
 
@@ -192,15 +192,15 @@ impl Shared {
         &self,
         key: &AggregateKey,
         incoming: &[Incoming],
-        verdicts: Verdicts,
+        verdicts: PutVerdicts,
     ) -> Result<Vec<PutOutcome>, Error> {
         let mut outcomes = Vec::with_capacity(incoming.len());
         for (one, verdict) in incoming.iter().zip(verdicts.all) {
             outcomes.push(match verdict {
-                Verdict::Stored => PutOutcome::Stored,
-                Verdict::Replaced => PutOutcome::Replaced,
-                Verdict::Unexpected => PutOutcome::Existing { identical: false },
-                Verdict::Existing(there) => {
+                PutVerdict::Stored => PutOutcome::Stored,
+                PutVerdict::Replaced => PutOutcome::Replaced,
+                PutVerdict::Unexpected => PutOutcome::Existing { identical: false },
+                PutVerdict::Existing(there) => {
                     let identical = self.is_state_of(key, incoming, &there, &one.record).await?;
                     PutOutcome::Existing { identical }
                 }

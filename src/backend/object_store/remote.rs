@@ -29,7 +29,7 @@ pub(super) struct Remote {
 
 /// The answer to a read.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(super) enum ObjectAnswer {
     Missing,
     /// The object has not changed since it was known.
     Unchanged,
@@ -45,17 +45,17 @@ impl Remote {
         path: &Path,
         known: Option<&UpdateVersion>,
         max_bytes: u64,
-    ) -> Result<Answer, ObjectError> {
+    ) -> Result<ObjectAnswer, ObjectError> {
         let known = known.and_then(|known| known.e_tag.clone());
         let options = GetOptions { if_none_match: known, ..GetOptions::default() };
         let result = match self.store.get_opts(path, options).await {
             Ok(result) => result,
-            Err(ObjectError::NotFound { .. }) => return Ok(Answer::Missing),
-            Err(ObjectError::NotModified { .. }) => return Ok(Answer::Unchanged),
+            Err(ObjectError::NotFound { .. }) => return Ok(ObjectAnswer::Missing),
+            Err(ObjectError::NotModified { .. }) => return Ok(ObjectAnswer::Unchanged),
             Err(error) => return Err(error),
         };
         if result.meta.size > max_bytes {
-            return Ok(Answer::TooLong);
+            return Ok(ObjectAnswer::TooLong);
         }
         let version = UpdateVersion {
             e_tag: result.meta.e_tag.clone(),
@@ -66,9 +66,9 @@ impl Remote {
         let first = chunks.try_next().await?.unwrap_or_default();
         let Some(second) = chunks.try_next().await? else {
             return Ok(if first.len() as u64 > max_bytes {
-                Answer::TooLong
+                ObjectAnswer::TooLong
             } else {
-                Answer::Object(first, version)
+                ObjectAnswer::Object(first, version)
             });
         };
         let mut all = BytesMut::from(&*first);
@@ -76,11 +76,11 @@ impl Remote {
         while let Some(chunk) = next {
             all.extend_from_slice(&chunk);
             if all.len() as u64 > max_bytes {
-                return Ok(Answer::TooLong);
+                return Ok(ObjectAnswer::TooLong);
             }
             next = chunks.try_next().await?;
         }
-        Ok(Answer::Object(all.freeze(), version))
+        Ok(ObjectAnswer::Object(all.freeze(), version))
     }
 
     /// Writes an object if it still has the given version; `None` if there must be none. Returns its

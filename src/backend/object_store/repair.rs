@@ -10,10 +10,12 @@ use object_store::{
 
 use super::error::{RequestEffect, failed};
 use super::in_flight::make_all;
-use super::index::{EMPTY_BYTES, Index, Indexed, MAX_INDEX_BYTES};
-use super::remote::Answer;
-use super::store::Shared;
-use super::update::Change;
+use super::index::{
+    AggregateIndex, BadIndex, EMPTY_BYTES, Indexed, MAX_INDEX_BYTES, encode_index, parse_index,
+};
+use super::remote::ObjectAnswer;
+use super::store::BucketStore;
+use super::update::IndexChange;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
 use crate::mark::Marks;
@@ -43,13 +45,13 @@ pub struct RepairedObjects {
 }
 
 /// The state of an index object.
-enum State {
-    Good(Box<Index>),
+enum IndexState {
+    Good(Box<AggregateIndex>),
     /// Missing or damaged, with the version to replace.
     Bad(Option<UpdateVersion>),
 }
 
-impl Shared {
+impl BucketStore {
     pub(super) async fn repair(&self) -> Result<RepairedObjects, Error> {
         self.may_write(REPAIR)?;
         let mut repaired = RepairedObjects::default();
@@ -81,7 +83,7 @@ impl Shared {
     ) -> Result<(), Error> {
         let state = self.within(REPAIR, RequestEffect::Read, self.state(key)).await?;
         match state {
-            State::Good(index) => {
+            IndexState::Good(index) => {
                 let missing = self.missing(key, &index);
                 let mut missing = self.within(REPAIR, RequestEffect::Read, missing).await?;
                 let copies = self.write_copies(key, &index, &mut missing);
@@ -91,7 +93,7 @@ impl Shared {
                     repaired.removed += self.within(REPAIR, RequestEffect::Write, remove).await?;
                 }
             }
-            State::Bad(version) => {
+            IndexState::Bad(version) => {
                 let rebuild = self.rebuild(key, version);
                 let (restored, unreadable) =
                     self.within(REPAIR, RequestEffect::Write, rebuild).await?;
@@ -103,30 +105,34 @@ impl Shared {
         Ok(())
     }
 
-    async fn state(&self, key: &AggregateKey) -> Result<State, Error> {
+    async fn state(&self, key: &AggregateKey) -> Result<IndexState, Error> {
         let path = self.layout.index(key)?;
         let answer = self.remote.read(&path, None, MAX_INDEX_BYTES).await;
         match answer.map_err(|error| failed(REPAIR, RequestEffect::Read, &error))? {
-            Answer::Object(bytes, version) => Ok(match Index::parse(&bytes, key) {
-                Ok(index) => State::Good(Box::new(index)),
-                Err(super::index::BadIndex::Newer) => {
+            ObjectAnswer::Object(bytes, version) => Ok(match parse_index(&bytes, key) {
+                Ok(index) => IndexState::Good(Box::new(index)),
+                Err(BadIndex::Newer) => {
                     let message = "a newer release of snapfold wrote an index: update snapfold";
                     return Err(Error::new(ErrorKind::Unsupported, REPAIR, message));
                 }
-                Err(_) => State::Bad(Some(version)),
+                Err(_) => IndexState::Bad(Some(version)),
             }),
-            Answer::TooLong | Answer::Unchanged => {
+            ObjectAnswer::TooLong | ObjectAnswer::Unchanged => {
                 let head = self.remote.store.head(&path).await;
                 let head = head.map_err(|error| failed(REPAIR, RequestEffect::Read, &error))?;
                 let version = UpdateVersion { e_tag: head.e_tag, version: head.version };
-                Ok(State::Bad(Some(version)))
+                Ok(IndexState::Bad(Some(version)))
             }
-            Answer::Missing => Ok(State::Bad(None)),
+            ObjectAnswer::Missing => Ok(IndexState::Bad(None)),
         }
     }
 
     /// Returns the numbers of the record objects that an index names and that are missing.
-    async fn missing(&self, key: &AggregateKey, index: &Index) -> Result<HashSet<u64>, Error> {
+    async fn missing(
+        &self,
+        key: &AggregateKey,
+        index: &AggregateIndex,
+    ) -> Result<HashSet<u64>, Error> {
         let mut there = HashSet::new();
         let mut listed = self.remote.list(&self.layout.records(key)?, None);
         while let Some(object) =
@@ -142,7 +148,7 @@ impl Shared {
     async fn write_copies(
         &self,
         key: &AggregateKey,
-        index: &Index,
+        index: &AggregateIndex,
         missing: &mut HashSet<u64>,
     ) -> Result<u64, Error> {
         let mut written = 0;
@@ -168,7 +174,11 @@ impl Shared {
             let mut index = index.clone();
             // The number of an object is never used again.
             let removed = index.remove(|it| missing.contains(&it.object)).len() as u64;
-            Ok(if removed == 0 { Change::Keep(0) } else { Change::Write(Box::new(index), removed) })
+            Ok(if removed == 0 {
+                IndexChange::Keep(0)
+            } else {
+                IndexChange::Write(Box::new(index), removed)
+            })
         });
         removal.await
     }
@@ -211,12 +221,12 @@ impl Shared {
                 newest.insert(indexed.id, (object, indexed));
             }
         }
-        let mut index = Index::EMPTY.changed(u64::from_le_bytes(random(REPAIR)?));
+        let mut index = AggregateIndex::EMPTY.changed(u64::from_le_bytes(random(REPAIR)?));
         let restored = newest.len() as u64;
         for (_, indexed) in newest.into_values() {
             index.insert(indexed);
         }
-        let bytes = Bytes::from(index.encode(self.options.inline_limit)?);
+        let bytes = Bytes::from(encode_index(&index, self.options.inline_limit)?);
         self.memory.forget(&path);
         self.remote.write_if(&path, bytes, version).await.map_err(|error| {
             failed(REPAIR, RequestEffect::Write, &error).with_retry(Retry::Later)

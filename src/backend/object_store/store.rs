@@ -60,9 +60,9 @@ use crate::store::{
 /// # }).unwrap();
 /// ```
 #[derive(Clone)]
-pub struct ObjectStoreSnapshots(Arc<Shared>);
+pub struct ObjectStoreSnapshots(Arc<BucketStore>);
 
-pub(super) struct Shared {
+pub(super) struct BucketStore {
     pub(super) remote: Remote,
     pub(super) layout: Layout,
     pub(super) options: ObjectStoreOptions,
@@ -108,7 +108,7 @@ impl ObjectStoreSnapshots {
         within(&options, "open an object store", RequestEffect::Write, opened).await?;
         let memory = Memory::new(options.cache_bytes);
         let locks = KeyLocks::default();
-        Ok(Self(Arc::new(Shared { remote, layout, options, memory, locks })))
+        Ok(Self(Arc::new(BucketStore { remote, layout, options, memory, locks })))
     }
 
     /// Deletes record objects that no index names and that are at least an hour old. They are what
@@ -144,7 +144,7 @@ impl ObjectStoreSnapshots {
     }
 }
 
-impl Shared {
+impl BucketStore {
     /// Refuses a write by a handle that may only read.
     pub(super) fn may_write(&self, operation: &'static str) -> Result<(), Error> {
         if !self.options.read_only {
@@ -278,7 +278,7 @@ impl SnapshotStore for ObjectStoreSnapshots {
 
 impl fmt::Debug for ObjectStoreSnapshots {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Shared { remote, layout, options, .. } = &*self.0;
+        let BucketStore { remote, layout, options, .. } = &*self.0;
         // Not `Debug`, which is the client's own and may have more.
         f.debug_struct("ObjectStoreSnapshots")
             .field("objects", &remote.store.to_string())

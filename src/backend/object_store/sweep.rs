@@ -9,10 +9,10 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt as _};
 
 use super::error::{RequestEffect, failed};
-use super::index::Index;
+use super::index::AggregateIndex;
 use super::open::probe_name;
-use super::store::Shared;
-use super::update::Change;
+use super::store::BucketStore;
+use super::update::IndexChange;
 use crate::error::Error;
 use crate::key::AggregateKey;
 
@@ -46,7 +46,7 @@ struct OldObjects {
     objects: Vec<(u64, ObjectMeta)>,
 }
 
-impl Shared {
+impl BucketStore {
     pub(super) async fn sweep(&self) -> Result<SweptObjects, Error> {
         self.may_write(SWEEP)?;
         self.sweep_folder(&self.layout.all_records()?).await
@@ -112,7 +112,7 @@ impl Shared {
         key: &AggregateKey,
         objects: &[(u64, ObjectMeta)],
     ) -> Result<Option<HashSet<u64>>, Error> {
-        let unnamed = |index: &Index| {
+        let unnamed = |index: &AggregateIndex| {
             let named: HashSet<_> = index.snapshots().iter().map(|it| it.object).collect();
             let numbers = objects.iter().map(|(number, _)| *number);
             numbers.filter(|number| !named.contains(number)).collect::<HashSet<_>>()
@@ -125,7 +125,9 @@ impl Shared {
         if unnamed(&known.index).is_empty() {
             return Ok(Some(HashSet::new()));
         }
-        let fence = |index: &Index| Ok(Change::Write(Box::new(index.clone()), unnamed(index)));
+        let fence = |index: &AggregateIndex| {
+            Ok(IndexChange::Write(Box::new(index.clone()), unnamed(index)))
+        };
         self.update(key, Some(known), fence).await.map(Some)
     }
 

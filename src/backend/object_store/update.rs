@@ -5,11 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::error::{RequestEffect, failed, is_final};
-use super::index::{BadIndex, Fate, Index, MAX_INDEX_BYTES};
+use super::index::{
+    AggregateIndex, BadIndex, ChangeFate, MAX_INDEX_BYTES, encode_index, parse_index,
+};
 use super::known::KnownIndex;
 use super::pause::Pause;
-use super::remote::Answer;
-use super::store::Shared;
+use super::remote::ObjectAnswer;
+use super::store::BucketStore;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
 use crate::random::random;
@@ -18,14 +20,14 @@ const CHANGE: &str = "change the snapshots of an aggregate";
 const READ: &str = "read the index of an aggregate";
 
 /// What a change does to an index, with its result.
-pub(super) enum Change<T> {
+pub(super) enum IndexChange<T> {
     /// Nothing.
     Keep(T),
     /// The index is written with these snapshots.
-    Write(Box<Index>, T),
+    Write(Box<AggregateIndex>, T),
 }
 
-impl Shared {
+impl BucketStore {
     /// Reads the index of an aggregate, or finds that it has not changed.
     pub(super) async fn read_index(&self, key: &AggregateKey) -> Result<Arc<KnownIndex>, Error> {
         let path = self.layout.index(key)?;
@@ -34,20 +36,20 @@ impl Shared {
         let answer = self.remote.read(&path, version, MAX_INDEX_BYTES).await;
         let answer = answer.map_err(|error| failed(READ, RequestEffect::Read, &error))?;
         let (bytes, version) = match answer {
-            Answer::Missing => {
+            ObjectAnswer::Missing => {
                 // Most first puts follow a load that found nothing.
                 let absent = Arc::new(KnownIndex::ABSENT);
                 self.memory.set_index(&path, &absent);
                 return Ok(absent);
             }
             // A server may say so without having been asked.
-            Answer::Unchanged => {
+            ObjectAnswer::Unchanged => {
                 return known.ok_or_else(|| damaged(key, "the server did not send it"));
             }
-            Answer::TooLong => return Err(damaged(key, "it is too long")),
-            Answer::Object(bytes, version) => (bytes, version),
+            ObjectAnswer::TooLong => return Err(damaged(key, "it is too long")),
+            ObjectAnswer::Object(bytes, version) => (bytes, version),
         };
-        let index = match Index::parse(&bytes, key) {
+        let index = match parse_index(&bytes, key) {
             Ok(index) => index,
             Err(BadIndex::Newer) => {
                 let message = "a newer release of snapfold wrote the index: update snapfold";
@@ -71,7 +73,7 @@ impl Shared {
         &self,
         key: &AggregateKey,
         start: Option<Arc<KnownIndex>>,
-        mut change: impl FnMut(&Index) -> Result<Change<T>, Error>,
+        mut change: impl FnMut(&AggregateIndex) -> Result<IndexChange<T>, Error>,
     ) -> Result<T, Error> {
         let path = self.layout.index(key)?;
         let nonce = u64::from_le_bytes(random(CHANGE)?);
@@ -97,10 +99,10 @@ impl Shared {
                 },
             };
             let fate = |(sequence, _): &(u64, T)| known.index.fate(*sequence, nonce);
-            if let Some(made) = attempts.iter().position(|it| fate(it) == Fate::Made) {
+            if let Some(made) = attempts.iter().position(|it| fate(it) == ChangeFate::Made) {
                 return Ok(attempts.swap_remove(made).1);
             }
-            if attempts.iter().any(|it| fate(it) == Fate::Forgotten) {
+            if attempts.iter().any(|it| fate(it) == ChangeFate::Forgotten) {
                 let message = "too many others changed it at the same time to find out whether \
                                this change was made";
                 return Err(
@@ -115,10 +117,10 @@ impl Shared {
                 return Err(error.with_retry(retry));
             }
             let changed = change(&known.index).and_then(|change| match change {
-                Change::Keep(result) => Ok(Err(result)),
-                Change::Write(index, result) => {
+                IndexChange::Keep(result) => Ok(Err(result)),
+                IndexChange::Write(index, result) => {
                     let index = index.changed(nonce);
-                    let bytes = Bytes::from(index.encode(self.options.inline_limit)?);
+                    let bytes = Bytes::from(encode_index(&index, self.options.inline_limit)?);
                     Ok(Ok((index, bytes, result)))
                 }
             });
@@ -133,7 +135,7 @@ impl Shared {
             match written {
                 Ok(version) => {
                     // Parsed again, so that records that are not in the index are let go.
-                    match Index::parse(&bytes, key) {
+                    match parse_index(&bytes, key) {
                         Ok(index) if version.e_tag.is_some() || version.version.is_some() => {
                             let known = KnownIndex::new(index, version, bytes.len() as u64);
                             self.memory.set_index(&path, &Arc::new(known));

@@ -1,9 +1,9 @@
 //! [`DeleteBody`]: the content of a delete frame.
 
 use super::guard::{GUARD_BYTES, put_guard, unguarded};
-use crate::byte_reader::ByteReader;
 use crate::generation::Generation;
 use crate::key::AggregateKey;
+use crate::little_endian::LittleEndianReader;
 use crate::snapshot_id::SnapshotId;
 
 /// The stored form of a selection of one aggregate's snapshots.
@@ -76,7 +76,7 @@ impl<'a> DeleteBody<'a> {
 
     /// Parses a body whose checksum matches.
     pub(crate) fn parse(body: &'a [u8]) -> Option<Self> {
-        let mut reader = ByteReader(unguarded(body));
+        let mut reader = LittleEndianReader(unguarded(body));
         let [code, 0] = reader.array()? else { return None };
         let lengths = [reader.u16()?, reader.u16()?, reader.u16()?];
         let number = reader.u64()?;

@@ -1,8 +1,8 @@
 //! [`Frame`]: the data before each body in a segment.
 
 use super::guard::GUARD_BYTES;
-use crate::byte_reader::ByteReader;
 use crate::checksum::crc32;
+use crate::little_endian::LittleEndianReader;
 
 /// Frames start at multiples of this many bytes.
 pub(crate) const ALIGN: u64 = 8;
@@ -128,14 +128,14 @@ impl Frame {
         salt: u64,
         offset: u64,
     ) -> Option<Result<Self, &'static str>> {
-        let mut reader = ByteReader(bytes);
+        let mut reader = LittleEndianReader(bytes);
         let checksum = reader.u32()?;
         let fields = reader.array()?;
         let guard = reader.array()?;
         if head_checksum(salt, offset, fields, guard) != checksum {
             return None;
         }
-        let mut reader = ByteReader(&fields);
+        let mut reader = LittleEndianReader(&fields);
         let body_bytes = reader.u32()?;
         let distance = u64::from(reader.u32()?) * ALIGN;
         let kind_and_seq = reader.u64()?;

@@ -1,8 +1,8 @@
 //! [`Head`]: the first bytes of a segment.
 
 use super::{Bad, FORMAT, check_magic};
-use crate::byte_reader::ByteReader;
 use crate::checksum::crc32;
+use crate::little_endian::LittleEndianReader;
 
 /// The length of a segment's head. The first frame follows.
 pub(crate) const HEAD_BYTES: u64 = 48;
@@ -35,7 +35,7 @@ impl Head {
 
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Bad> {
         let short = || Bad::Damaged("the segment head is incomplete");
-        let mut reader = ByteReader(bytes);
+        let mut reader = LittleEndianReader(bytes);
         check_magic(&mut reader, MAGIC)?;
         let checked = bytes.get(..44).ok_or_else(short)?;
         let mut rest = || {

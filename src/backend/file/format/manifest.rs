@@ -2,7 +2,7 @@
 
 use super::checksum::{checksum, put_checksum};
 use super::{Bad, FORMAT, HEAD_BYTES, MAX_SEQ, check_magic};
-use crate::byte_reader::ByteReader;
+use crate::little_endian::LittleEndianReader;
 
 const MAGIC: [u8; 6] = *b"snfman";
 const FIXED_BYTES: usize = 72;
@@ -68,7 +68,7 @@ impl Manifest {
     }
 
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Bad> {
-        let mut reader = ByteReader(bytes);
+        let mut reader = LittleEndianReader(bytes);
         check_magic(&mut reader, MAGIC)?;
         let damaged = Bad::Damaged("the checksum of the manifest does not match");
         let sum = reader.u32().ok_or(damaged)?;
@@ -79,7 +79,7 @@ impl Manifest {
             .ok_or(Bad::Damaged("the fields of the manifest contradict each other"))
     }
 
-    fn fields(mut reader: ByteReader<'_>, len: usize) -> Option<Self> {
+    fn fields(mut reader: LittleEndianReader<'_>, len: usize) -> Option<Self> {
         if reader.u32()? as usize != len {
             return None;
         }
@@ -110,7 +110,7 @@ impl Manifest {
     }
 }
 
-fn entry(reader: &mut ByteReader<'_>) -> Option<Entry> {
+fn entry(reader: &mut LittleEndianReader<'_>) -> Option<Entry> {
     let (id, flags) = (reader.u32()?, reader.u32()?);
     let (salt, bytes) = (reader.u64()?, reader.u64()?);
     (flags & !SEALED == 0).then_some(Entry { id, sealed: flags == SEALED, salt, bytes })

@@ -1,10 +1,10 @@
 //! [`MarksBody`]: the content of a marks frame.
 
 use super::guard::{GUARD_BYTES, put_guard, unguarded};
-use crate::byte_reader::ByteReader;
 use crate::checksum::crc32;
 use crate::generation::Generation;
 use crate::key::AggregateKey;
+use crate::little_endian::LittleEndianReader;
 use crate::mark::{Marks, put_marks, read_marks};
 use crate::record::Header;
 use crate::snapshot_id::SnapshotId;
@@ -59,7 +59,7 @@ impl<'a> MarksBody<'a> {
 
     /// Parses a body whose checksum matches.
     pub(crate) fn parse(body: &'a [u8]) -> Option<Self> {
-        let mut reader = ByteReader(unguarded(body));
+        let mut reader = LittleEndianReader(unguarded(body));
         let Identity { parts: [tenant, kind, id], snapshot } = read_identity(&mut reader)?;
         let marks = read_marks(&mut reader)?;
         reader.0.is_empty().then_some(Self { tenant, kind, id, snapshot, marks })
@@ -68,13 +68,13 @@ impl<'a> MarksBody<'a> {
     /// Returns the snapshot that a body belongs to, even if the marks in it are damaged.
     pub(crate) fn identify(body: &[u8]) -> Option<(AggregateKey, SnapshotId)> {
         let Identity { parts: [tenant, kind, id], snapshot } =
-            read_identity(&mut ByteReader(unguarded(body)))?;
+            read_identity(&mut LittleEndianReader(unguarded(body)))?;
         Some((AggregateKey::from_stored(tenant, kind, id).ok()?, snapshot))
     }
 }
 
 /// Reads the identity, which has its own checksum so that a damaged frame can still be attributed.
-fn read_identity<'a>(reader: &mut ByteReader<'a>) -> Option<Identity<'a>> {
+fn read_identity<'a>(reader: &mut LittleEndianReader<'a>) -> Option<Identity<'a>> {
     let checksum = reader.u32()?;
     let start = reader.0;
     let lengths = [reader.u16()?, reader.u16()?, reader.u16()?];

@@ -24,7 +24,7 @@ pub(super) use manifest::{Entry, Manifest};
 pub(super) use marks::MarksBody;
 pub(super) use seal::{SEAL_BYTES, SegmentSeal, encode_seal};
 
-use crate::byte_reader::ByteReader;
+use crate::little_endian::LittleEndianReader;
 
 /// The format number that this release writes into each of its files, and the only one it reads.
 pub(super) const FORMAT: u16 = 1;
@@ -41,7 +41,7 @@ pub(crate) enum Bad {
 }
 
 /// Checks the first eight bytes of a file: six bytes of magic and two bytes of format.
-pub(super) fn check_magic(bytes: &mut ByteReader<'_>, magic: [u8; 6]) -> Result<(), Bad> {
+pub(super) fn check_magic(bytes: &mut LittleEndianReader<'_>, magic: [u8; 6]) -> Result<(), Bad> {
     let found: [u8; 6] = bytes.array().ok_or(Bad::Damaged("the file is too short"))?;
     if found != magic {
         return Err(Bad::Foreign);

@@ -2,7 +2,7 @@
 
 use super::frame::{Frame, Kind, frame_bytes};
 use super::guard::{GUARD_BYTES, put_guard, unguarded};
-use crate::byte_reader::ByteReader;
+use crate::little_endian::LittleEndianReader;
 
 /// The space that a seal takes in its segment.
 pub(crate) const SEAL_BYTES: u64 = frame_bytes(GUARD_BYTES as u64 + 32);
@@ -31,7 +31,7 @@ impl SegmentSeal {
 
     /// Parses a body whose checksum matches.
     pub(crate) fn parse(body: &[u8]) -> Option<Self> {
-        let mut reader = ByteReader(unguarded(body));
+        let mut reader = LittleEndianReader(unguarded(body));
         let seal = Self {
             puts: reader.u64()?,
             others: reader.u64()?,

@@ -1,6 +1,8 @@
 //! Writes an index. `docs/format-object-store.md` specifies it.
 
-use super::{Index, Indexed, MAGIC, MAX_COPIES, MAX_INDEX_BYTES, MAX_SNAPSHOTS};
+use super::aggregate_index::{
+    AggregateIndex, Indexed, MAGIC, MAX_COPIES, MAX_INDEX_BYTES, MAX_SNAPSHOTS,
+};
 use crate::checksum::crc32;
 use crate::error::{Error, ErrorKind};
 use crate::generation::Generation;
@@ -8,7 +10,12 @@ use crate::mark::put_marks;
 
 pub(super) const IS_DELTA: u8 = 1;
 
-pub(super) fn encode(index: &Index, inline_limit: u64) -> Result<Vec<u8>, Error> {
+/// Returns the bytes of an index, with copies of the newest records that are at most `inline_limit`
+/// bytes long.
+///
+/// # Errors
+/// [`ErrorKind::OutOfSpace`] if there are too many snapshots.
+pub(crate) fn encode_index(index: &AggregateIndex, inline_limit: u64) -> Result<Vec<u8>, Error> {
     if index.snapshots.len() > MAX_SNAPSHOTS {
         return Err(full(&format!("an aggregate can have {MAX_SNAPSHOTS} snapshots")));
     }

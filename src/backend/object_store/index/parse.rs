@@ -2,19 +2,32 @@
 
 use bytes::Bytes;
 
+use super::aggregate_index::{
+    AggregateIndex, EMPTY_BYTES, Indexed, MAGIC, MAX_SNAPSHOTS, REMEMBERED,
+};
 use super::encode::IS_DELTA;
-use super::{BadIndex, EMPTY_BYTES, Index, Indexed, MAGIC, MAX_SNAPSHOTS, REMEMBERED};
-use crate::byte_reader::ByteReader;
 use crate::checksum::crc32;
 use crate::generation::Generation;
 use crate::key::AggregateKey;
+use crate::little_endian::LittleEndianReader;
 use crate::mark::read_marks;
 use crate::record::Header;
 use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
 
-pub(super) fn parse(body: &Bytes, key: &AggregateKey) -> Result<Index, BadIndex> {
-    let mut reader = ByteReader(body);
+/// Why bytes are no index that this release reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BadIndex {
+    /// The bytes are not an index.
+    Foreign,
+    /// A newer release wrote the index.
+    Newer,
+    Damaged(&'static str),
+}
+
+/// Parses the index of `key`.
+pub(crate) fn parse_index(body: &Bytes, key: &AggregateKey) -> Result<AggregateIndex, BadIndex> {
+    let mut reader = LittleEndianReader(body);
     let short = BadIndex::Damaged("it is too short");
     let magic: [u8; 4] = reader.array().ok_or(BadIndex::Foreign)?;
     if magic != MAGIC {
@@ -49,10 +62,10 @@ pub(super) fn parse(body: &Bytes, key: &AggregateKey) -> Result<Index, BadIndex>
     if !reader.0.is_empty() || (count == 0) != (body.len() as u64 == EMPTY_BYTES) {
         return Err(BadIndex::Damaged("it is too long"));
     }
-    Ok(Index { sequence, changes, snapshots })
+    Ok(AggregateIndex { sequence, changes, snapshots })
 }
 
-fn read_snapshot(reader: &mut ByteReader<'_>, body: &Bytes) -> Option<Indexed> {
+fn read_snapshot(reader: &mut LittleEndianReader<'_>, body: &Bytes) -> Option<Indexed> {
     let version = reader.u64()?;
     let fingerprint = reader.u64()?;
     let generation = Generation { fingerprint, schema_version: reader.u32()? };

@@ -9,9 +9,9 @@ use super::checksum::{checksum, put_checksum};
 use super::tag::Tag;
 use super::zigzag::{unzigzag, zigzag};
 use super::{DeleteScope, HEAD_BYTES, MAX_BODY_BYTES, MAX_OFFSET, MAX_SEQ, frame_bytes};
-use crate::byte_reader::ByteReader;
 use crate::checksum::crc32;
 use crate::generation::Generation;
+use crate::little_endian::LittleEndianReader;
 use crate::mark::Marks;
 use crate::mark::{put_marks, read_marks};
 use crate::record::Header;
@@ -233,7 +233,7 @@ impl Hints {
 
     /// Calls `each` with every frame, in order. Returns `None` if the bytes contradict themselves.
     pub(crate) fn read(&self, mut each: impl FnMut(Hint)) -> Option<()> {
-        let mut reader = ByteReader(&self.entries);
+        let mut reader = LittleEndianReader(&self.entries);
         let mut offset = HEAD_BYTES;
         let Last { mut seq, mut body_bytes, mut generation, mut as_of } = Last::NONE;
         while !reader.0.is_empty() {
@@ -305,7 +305,7 @@ impl Hints {
         same && whole.is_some() && own.is_some()
     }
 
-    fn id(&self, generation: u64, reader: &mut ByteReader<'_>) -> Option<SnapshotId> {
+    fn id(&self, generation: u64, reader: &mut LittleEndianReader<'_>) -> Option<SnapshotId> {
         let generation = *self.generations.get(usize::try_from(generation).ok()?)?;
         Some(SnapshotId { generation, version: reader.varint()? })
     }
@@ -364,8 +364,8 @@ pub(crate) fn is_outdated(bytes: &[u8], salt: u64, secret: [u64; 2]) -> bool {
 
 /// Checks the start of an index file, which all formats share, and its checksum. Returns its format,
 /// its number of generations and the rest.
-fn whole(bytes: &[u8], salt: u64, secret: [u64; 2]) -> Option<(u16, u32, ByteReader<'_>)> {
-    let mut reader = ByteReader(bytes);
+fn whole(bytes: &[u8], salt: u64, secret: [u64; 2]) -> Option<(u16, u32, LittleEndianReader<'_>)> {
+    let mut reader = LittleEndianReader(bytes);
     if reader.array()? != MAGIC {
         return None;
     }

@@ -1,10 +1,10 @@
-//! [`ByteReader`]: reads little-endian values and varints without indexing.
+//! [`LittleEndianReader`]: reads little-endian values and varints without indexing.
 
 /// The bytes that are left to read. Every method returns `None` at the end of the bytes.
 #[derive(Clone, Copy)]
-pub(crate) struct ByteReader<'a>(pub(crate) &'a [u8]);
+pub(crate) struct LittleEndianReader<'a>(pub(crate) &'a [u8]);
 
-impl<'a> ByteReader<'a> {
+impl<'a> LittleEndianReader<'a> {
     pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (taken, rest) = self.0.split_first_chunk::<N>()?;
         self.0 = rest;
@@ -66,11 +66,11 @@ mod tests {
         for value in [0, 1, 127, 128, 300, 1 << 35, u64::MAX - 1, u64::MAX] {
             let mut out = Vec::new();
             put_varint(&mut out, value);
-            let mut bytes = ByteReader(&out);
+            let mut bytes = LittleEndianReader(&out);
             assert_eq!(bytes.varint(), Some(value));
             assert!(bytes.0.is_empty());
-            assert_eq!(ByteReader(&out[..out.len() - 1]).varint(), None);
+            assert_eq!(LittleEndianReader(&out[..out.len() - 1]).varint(), None);
         }
-        assert_eq!(ByteReader(&[0xff; 11]).varint(), None);
+        assert_eq!(LittleEndianReader(&[0xff; 11]).varint(), None);
     }
 }
