@@ -78,8 +78,13 @@ async fn one_of_64_tasks_in_two_processes_stores_each_snapshot() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_race_shows_that_s3s_loses_snapshots() {
     let server = Server::s3s().await;
-    let lost = race(&server).await.unwrap_err();
-    println!("{lost}");
+    for _ in 0..10 {
+        if let Err(lost) = race(&server).await {
+            println!("{lost}");
+            return;
+        }
+    }
+    panic!("nothing was lost in ten races");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
