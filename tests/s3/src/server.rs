@@ -54,6 +54,19 @@ impl Server {
         }
     }
 
+    /// The server that `scripts/with-moto` started, an imitation in Python.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    pub fn moto() -> Self {
+        let endpoint = std::env::var("TEST_MOTO_URL").expect(
+            "TEST_MOTO_URL is not set: run the tests with scripts/with-moto, which starts a server",
+        );
+        let [access_key, secret_key, bucket] = ["access", "secret", "bucket"].map(str::to_owned);
+        Self { endpoint, access_key, secret_key, bucket, _in_process: None }
+    }
+
     /// A new server in this process, s3s-fs, which looks at conditions but decides nothing
     /// atomically. It needs the runtime on which it is made.
     pub async fn s3s() -> Self {
