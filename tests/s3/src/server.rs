@@ -106,6 +106,22 @@ impl Server {
         &self.endpoint
     }
 
+    /// The name of its bucket.
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    /// How other programs reach it, by the names that S3's own tools use.
+    pub fn environment(&self) -> [(&'static str, &str); 5] {
+        [
+            ("AWS_ENDPOINT", &self.endpoint),
+            ("AWS_ALLOW_HTTP", "true"),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", &self.access_key),
+            ("AWS_SECRET_ACCESS_KEY", &self.secret_key),
+        ]
+    }
+
     /// The same server, reached through what listens at `endpoint`.
     pub fn through(&self, endpoint: String) -> Self {
         Self { endpoint, ..self.clone() }

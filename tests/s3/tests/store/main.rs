@@ -7,3 +7,4 @@ mod kit;
 mod node;
 mod races;
 mod relay;
+mod tool;
