@@ -136,10 +136,14 @@ impl ObjectStoreArtifacts {
     async fn sign(
         &self,
         signer: &dyn ObjectUrlSigner,
-        url: ObjectUrl<'_>,
+        mut url: ObjectUrl<'_>,
     ) -> Result<(String, Timestamp), Error> {
-        // The signer reads its clock later, so the URL is not valid for less than this.
-        let expires_at = self.clock.now().saturating_add(url.valid_for);
+        // Whole seconds are signed. The signer reads its clock later, so the URL is not valid for
+        // less than this.
+        url.valid_for = Duration::from_secs(url.valid_for.as_secs());
+        let now = self.clock.now().as_micros();
+        let now = Timestamp::from_micros(now.saturating_sub(now.rem_euclid(1_000_000)));
+        let expires_at = now.saturating_add(url.valid_for);
         let url = signer.sign(url).await.map_err(|error| {
             let failed = Error::new(ErrorKind::Store, "sign a URL", "the signer failed");
             failed.with_source(error).with_retry(Retry::Later)
