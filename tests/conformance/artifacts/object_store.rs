@@ -280,6 +280,7 @@ async fn urls_are_signed_as_the_server_understands_them() {
     let upload = Upload::new("t", "u", &artifact);
     for (rules, single_use, named) in [
         (ObjectUrlRules::S3, true, true),
+        (ObjectUrlRules::Ceph, true, true),
         (ObjectUrlRules::Google, true, true),
         (ObjectUrlRules::Azure, false, false),
     ] {
