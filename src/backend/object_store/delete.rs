@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use futures_util::FutureExt as _;
 
+use super::bucket_store::BucketStore;
 use super::error::{RequestEffect, failed};
 use super::in_flight::make_all;
 use super::index::Indexed;
-use super::store::BucketStore;
 use super::update::IndexChange;
 use crate::error::{Error, Retry};
 use crate::key::AggregateKey;

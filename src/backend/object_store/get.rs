@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use futures_util::{FutureExt as _, future};
 
+use super::bucket_store::BucketStore;
 use super::error::{RequestEffect, failed};
 use super::in_flight::make_all;
 use super::index::Indexed;
 use super::known::KnownIndex;
 use super::remote::ObjectAnswer;
-use super::store::BucketStore;
 use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::record::{Record, SnapshotMeta};

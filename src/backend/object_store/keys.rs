@@ -2,9 +2,9 @@
 
 use futures_util::TryStreamExt as _;
 
+use super::bucket_store::BucketStore;
 use super::error::{RequestEffect, failed};
 use super::index::EMPTY_BYTES;
-use super::store::BucketStore;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::store::{Cursor, KeysRequest, Page};

@@ -4,6 +4,7 @@
 //! and servers are known to work, what each call costs, and which rights it needs.
 
 mod artifacts;
+mod bucket_store;
 mod delete;
 mod error;
 mod get;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use futures_util::{FutureExt as _, future};
 use object_store::path::Path;
 
+use super::bucket_store::BucketStore;
 use super::error::{RequestEffect, failed};
 use super::in_flight::make_all;
 use super::incoming::{Incoming, PutVerdict, PutVerdicts};
 use super::index::{AggregateIndex, Indexed};
 use super::known::KnownIndex;
-use super::store::BucketStore;
 use crate::error::{Error, Retry};
 use crate::key::AggregateKey;
 use crate::random::random;

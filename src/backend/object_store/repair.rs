@@ -8,13 +8,13 @@ use object_store::{
     Error as ObjectError, GetOptions, GetRange, ObjectMeta, ObjectStoreExt as _, UpdateVersion,
 };
 
+use super::bucket_store::BucketStore;
 use super::error::{RequestEffect, failed};
 use super::in_flight::make_all;
 use super::index::{
     AggregateIndex, BadIndex, EMPTY_BYTES, Indexed, MAX_INDEX_BYTES, encode_index, parse_index,
 };
 use super::remote::ObjectAnswer;
-use super::store::BucketStore;
 use super::update::IndexChange;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;

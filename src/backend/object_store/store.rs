@@ -1,12 +1,12 @@
 //! [`ObjectStoreSnapshots`]: a snapshot store in object storage.
 
 use std::fmt;
-use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use object_store::ObjectStore;
 
+use super::bucket_store::{BucketStore, within};
 use super::error::RequestEffect;
 use super::known::Memory;
 use super::layout::Layout;
@@ -14,7 +14,7 @@ use super::options::ObjectStoreOptions;
 use super::remote::Remote;
 use super::repair::RepairedObjects;
 use super::sweep::SweptObjects;
-use crate::error::{Error, ErrorKind, Retry};
+use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::key_locks::KeyLocks;
 use crate::mark::MarkChange;
@@ -61,15 +61,6 @@ use crate::store::{
 /// ```
 #[derive(Clone)]
 pub struct ObjectStoreSnapshots(Arc<BucketStore>);
-
-pub(super) struct BucketStore {
-    pub(super) remote: Remote,
-    pub(super) layout: Layout,
-    pub(super) options: ObjectStoreOptions,
-    pub(super) memory: Memory,
-    /// Held while an index is changed, so that the tasks of one process do not compete.
-    pub(super) locks: KeyLocks,
-}
 
 impl ObjectStoreSnapshots {
     /// Opens the store below `root`, with the default options: see
@@ -142,49 +133,6 @@ impl ObjectStoreSnapshots {
     pub async fn repair(&self) -> Result<RepairedObjects, Error> {
         self.0.repair().await
     }
-}
-
-impl BucketStore {
-    /// Refuses a write by a handle that may only read.
-    pub(super) fn may_write(&self, operation: &'static str) -> Result<(), Error> {
-        if !self.options.read_only {
-            return Ok(());
-        }
-        let message = "the store was opened read-only: open it without read_only";
-        Err(Error::new(ErrorKind::Unsupported, operation, message))
-    }
-
-    /// Runs a call within the time limit.
-    pub(super) async fn within<T>(
-        &self,
-        operation: &'static str,
-        effect: RequestEffect,
-        call: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, Error> {
-        if effect == RequestEffect::Write {
-            self.may_write(operation)?;
-        }
-        within(&self.options, operation, effect, call).await
-    }
-}
-
-async fn within<T>(
-    options: &ObjectStoreOptions,
-    operation: &'static str,
-    effect: RequestEffect,
-    call: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    // The futures of requests are large.
-    let call = Box::pin(call);
-    tokio::time::timeout(options.timeout, call).await.unwrap_or_else(|_| {
-        let limit = options.timeout;
-        let message = format!("the object store did not answer within {limit:?}");
-        let retry = match effect {
-            RequestEffect::Read => Retry::Later,
-            RequestEffect::Write => Retry::Unknown,
-        };
-        Err(Error::new(ErrorKind::Timeout, operation, message).with_retry(retry))
-    })
 }
 
 #[async_trait]

@@ -8,10 +8,10 @@ use futures_util::TryStreamExt as _;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt as _};
 
+use super::bucket_store::BucketStore;
 use super::error::{RequestEffect, failed};
 use super::index::AggregateIndex;
 use super::open::probe_name;
-use super::store::BucketStore;
 use super::update::IndexChange;
 use crate::error::Error;
 use crate::key::AggregateKey;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::bucket_store::BucketStore;
 use super::error::{RequestEffect, failed, is_final};
 use super::index::{
     AggregateIndex, BadIndex, ChangeFate, MAX_INDEX_BYTES, encode_index, parse_index,
@@ -11,7 +12,6 @@ use super::index::{
 use super::known::KnownIndex;
 use super::pause::Pause;
 use super::remote::ObjectAnswer;
-use super::store::BucketStore;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
 use crate::random::random;

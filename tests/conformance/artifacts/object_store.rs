@@ -280,6 +280,7 @@ async fn urls_are_signed_as_the_server_understands_them() {
     let upload = Upload::new("t", "u", &artifact);
     for (rules, single_use, named) in [
         (ObjectUrlRules::S3, true, true),
+        (ObjectUrlRules::Ceph, true, true),
         (ObjectUrlRules::Google, true, true),
         (ObjectUrlRules::Azure, false, false),
     ] {
@@ -303,6 +304,22 @@ async fn urls_are_signed_as_the_server_understands_them() {
         let failing = store.download("fails", &artifact.id, MINUTE, None).await.unwrap_err();
         assert!(format!("{failing:#}").ends_with("no credentials"), "{failing:#}");
     }
+}
+
+#[tokio::test]
+async fn a_url_ends_with_a_second_because_whole_seconds_are_signed() {
+    let recorder = Arc::new(Recorder::default());
+    let clock = ManualClock::at(Timestamp::from_micros(1_000_999_999));
+    let store = ObjectStoreArtifacts::new(Arc::new(InMemory::new()), "").unwrap();
+    let store = store.signer(Arc::clone(&recorder) as _, ObjectUrlRules::S3).clock(Arc::new(clock));
+    let artifact = Artifact::of(b"abc");
+    let valid_for = Duration::from_millis(1_999);
+    let signed = store.upload(Upload::new("t", "u", &artifact), valid_for).await.unwrap();
+    assert_eq!(signed.expires_at, Timestamp::from_seconds(1_001));
+    let covered = recorder.0.lock().unwrap().pop().unwrap();
+    assert!(covered.contains("valid_for: 1s"), "{covered}");
+    let download = store.download("t", &artifact.id, valid_for, None).await.unwrap();
+    assert_eq!(download.expires_at, Some(Timestamp::from_seconds(1_001)));
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
+use object_store::signer::Signer;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 
 use crate::in_process::InProcess;
@@ -173,5 +174,20 @@ impl Server {
             })
             .build()
             .expect("a client")
+    }
+
+    /// Signs URLs with the credentials of the clients.
+    pub fn signer(&self) -> Arc<dyn Signer> {
+        Arc::new(self.amazon(0, Duration::from_secs(60)))
+    }
+
+    /// The name of the bucket.
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    /// Where the bucket is, without a slash at the end.
+    pub fn bucket_url(&self) -> String {
+        format!("{}/{}", self.endpoint, self.bucket)
     }
 }

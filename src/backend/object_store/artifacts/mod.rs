@@ -17,6 +17,7 @@ use object_store::{
 };
 
 use super::error::{RequestEffect, failed};
+use super::pause::Pause;
 use crate::artifact::{
     Artifact, ArtifactCapabilities, ArtifactContent, ArtifactId, ArtifactOutcome, ArtifactStore,
     FoundArtifact, ListedArtifact, SignedDownload, SignedUpload, Upload,
@@ -33,6 +34,9 @@ use writer::ArtifactWriter;
 const MAX_BYTES: u64 = 5 << 30;
 /// S3 takes no more parts of an object.
 const MAX_PARTS: u64 = 10_000;
+
+/// How often a delete is repeated that a write overtook.
+const MAX_OVERTAKEN: u32 = 8;
 
 /// An [`ArtifactStore`] in S3, Google Cloud Storage, Azure, or what speaks their protocols.
 ///
@@ -55,7 +59,7 @@ const MAX_PARTS: u64 = 10_000;
 /// |---|---|
 /// | `put` | HEAD, PUT; above the size of a part: HEAD, one for each part, and two |
 /// | `finish` | the same, and GET and DELETE |
-/// | `head`, `delete` | one |
+/// | `head`, `delete` | one; a delete that a write overtakes is repeated |
 /// | `get` | GET; HEAD for an empty range, both for one beyond the end |
 /// | `list` | one LIST for every 1,000 artifacts |
 /// | `sweep` | one LIST for every 1,000 uploads, and bulk deletes |
@@ -136,10 +140,14 @@ impl ObjectStoreArtifacts {
     async fn sign(
         &self,
         signer: &dyn ObjectUrlSigner,
-        url: ObjectUrl<'_>,
+        mut url: ObjectUrl<'_>,
     ) -> Result<(String, Timestamp), Error> {
-        // The signer reads its clock later, so the URL is not valid for less than this.
-        let expires_at = self.clock.now().saturating_add(url.valid_for);
+        // Whole seconds are signed. The signer reads its clock later, so the URL is not valid for
+        // less than this.
+        url.valid_for = Duration::from_secs(url.valid_for.as_secs());
+        let now = self.clock.now().as_micros();
+        let now = Timestamp::from_micros(now.saturating_sub(now.rem_euclid(1_000_000)));
+        let expires_at = now.saturating_add(url.valid_for);
         let url = signer.sign(url).await.map_err(|error| {
             let failed = Error::new(ErrorKind::Store, "sign a URL", "the signer failed");
             failed.with_source(error).with_retry(Retry::Later)
@@ -167,9 +175,16 @@ impl ObjectStoreArtifacts {
     }
 
     async fn remove(&self, place: &Path) -> Result<(), Error> {
-        match self.store.delete(place).await {
-            Ok(()) | Err(ObjectError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(failed("delete an object", RequestEffect::Write, &error)),
+        let (mut pause, mut left) = (Pause::new(), MAX_OVERTAKEN);
+        loop {
+            match self.store.delete(place).await {
+                Ok(()) | Err(ObjectError::NotFound { .. }) => return Ok(()),
+                Err(error) if left > 0 && is_overtaken(&error) => left -= 1,
+                Err(error) => {
+                    return Err(failed("delete an object", RequestEffect::Write, &error));
+                }
+            }
+            pause.wait().await;
         }
     }
 }
@@ -345,6 +360,14 @@ impl ArtifactStore for ObjectStoreArtifacts {
         let (url, expires_at) = self.sign(&**signer, url).await?;
         Ok(SignedDownload::new(url, Some(expires_at)))
     }
+}
+
+/// Returns whether the server took a request for deletes and refused an object in it. Ceph does so if
+/// the object is written at the same time.
+fn is_overtaken(error: &ObjectError) -> bool {
+    // The type that has the code is private: the text is all there is.
+    matches!(error, ObjectError::Generic { .. })
+        && error.to_string().contains("DeleteObjects request failed for key")
 }
 
 fn read_failed(error: &ObjectError) -> Error {

@@ -55,6 +55,10 @@ pub struct ObjectUrl<'a> {
     pub headers: Vec<(&'static str, String)>,
 }
 
+/// A condition on the source of a copy, which has no meaning for other uploads. With a time before
+/// all objects, no source meets it.
+const NO_COPY: &str = "x-amz-copy-source-if-unmodified-since";
+
 /// What a family of object stores lets a signature say about an upload.
 ///
 /// None of it is relied on: [`finish`](crate::artifact::ArtifactStore::finish) checks everything.
@@ -68,6 +72,11 @@ pub enum ObjectUrlRules {
     /// Google Cloud Storage: the content type, the size, and the condition that nothing was
     /// uploaded yet.
     Google,
+    /// Ceph, and other servers with the protocol of S3 that accept headers which were not signed.
+    /// Amazon S3 refuses those. The same as for [`S3`](Self::S3), and a condition that no copy
+    /// meets. Without it, a client could add a header with which the server copies what the client
+    /// may not read, such as the artifact of another tenant whose hash it knows.
+    Ceph,
     /// Azure: nothing. Clients are asked to send a condition, but need not. A download cannot have
     /// a file name.
     Azure,
@@ -79,9 +88,13 @@ impl ObjectUrlRules {
         let content_type = ("content-type", artifact.content_type.clone());
         let fresh = ("if-none-match", "*".to_owned());
         match self {
-            Self::S3 => {
+            Self::S3 | Self::Ceph => {
                 let hash = STANDARD.encode(artifact.id.as_bytes());
-                (vec![content_type, fresh, ("x-amz-checksum-sha256", hash)], true)
+                let mut headers = vec![content_type, fresh, ("x-amz-checksum-sha256", hash)];
+                if self == Self::Ceph {
+                    headers.push((NO_COPY, "Thu, 01 Jan 1970 00:00:00 GMT".to_owned()));
+                }
+                (headers, true)
             }
             Self::Google => {
                 let size = format!("{0},{0}", artifact.size);
@@ -98,7 +111,7 @@ impl ObjectUrlRules {
     /// impossible.
     pub(super) fn saved_as(self, file_name: &str) -> Option<(&'static str, String)> {
         match self {
-            Self::S3 | Self::Google => {
+            Self::S3 | Self::Ceph | Self::Google => {
                 Some(("response-content-disposition", disposition(file_name)))
             }
             Self::Azure => None,
@@ -147,6 +160,9 @@ mod tests {
             headers.into_iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>()
         };
         assert_eq!(lines(s3), expected.collect::<Vec<_>>());
+        let (ceph, signed) = ObjectUrlRules::Ceph.headers(&artifact);
+        let no_copy = "x-amz-copy-source-if-unmodified-since: Thu, 01 Jan 1970 00:00:00 GMT";
+        assert!(signed && lines(ceph).contains(&no_copy.to_owned()));
         let (google, signed) = ObjectUrlRules::Google.headers(&artifact);
         assert!(signed && lines(google).contains(&"x-goog-content-length-range: 3,3".to_owned()));
         assert!(!ObjectUrlRules::Azure.headers(&artifact).1);
