@@ -14,7 +14,7 @@ use super::options::ObjectStoreOptions;
 use super::remote::Remote;
 use super::repair::RepairedObjects;
 use super::sweep::SweptObjects;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::key_locks::KeyLocks;
 use crate::mark::MarkChange;
@@ -80,13 +80,13 @@ impl ObjectStoreSnapshots {
     /// [`read_only`](ObjectStoreOptions::read_only), nothing is tested and nothing is written.
     ///
     /// # Errors
-    /// - [`InvalidInput`](ErrorKind::InvalidInput) if the root is invalid, or if something else uses
+    /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) if the root is invalid, or if something else uses
     ///   it,
-    /// - [`Unsupported`](ErrorKind::Unsupported) if the server ignores or refuses conditions, or if a
+    /// - [`Unsupported`](crate::ErrorKind::Unsupported) if the server ignores or refuses conditions, or if a
     ///   newer release wrote the store,
-    /// - [`Store`](ErrorKind::Store) if the server fails or does not allow this, or if the store does
+    /// - [`Store`](crate::ErrorKind::Store) if the server fails or does not allow this, or if the store does
     ///   not exist and is opened read-only,
-    /// - [`Timeout`](ErrorKind::Timeout).
+    /// - [`Timeout`](crate::ErrorKind::Timeout).
     pub async fn open_with(
         objects: Arc<dyn ObjectStore>,
         root: &str,
@@ -112,8 +112,8 @@ impl ObjectStoreSnapshots {
     /// deleted stays deleted.
     ///
     /// # Errors
-    /// [`Store`](ErrorKind::Store) or [`Timeout`](ErrorKind::Timeout) if a request fails, and
-    /// [`CorruptStore`](ErrorKind::CorruptStore) if an index is damaged: [`repair`](Self::repair) it
+    /// [`Store`](crate::ErrorKind::Store) or [`Timeout`](crate::ErrorKind::Timeout) if a request fails, and
+    /// [`CorruptStore`](crate::ErrorKind::CorruptStore) if an index is damaged: [`repair`](Self::repair) it
     /// first.
     pub async fn sweep(&self) -> Result<SweptObjects, Error> {
         self.0.sweep().await
@@ -128,7 +128,7 @@ impl ObjectStoreSnapshots {
     /// headers of those records. The time limit applies to each request, not to the call.
     ///
     /// # Errors
-    /// [`Store`](ErrorKind::Store) or [`Timeout`](ErrorKind::Timeout) if a request fails. What was
+    /// [`Store`](crate::ErrorKind::Store) or [`Timeout`](crate::ErrorKind::Timeout) if a request fails. What was
     /// repaired stays so.
     pub async fn repair(&self) -> Result<RepairedObjects, Error> {
         self.0.repair().await
