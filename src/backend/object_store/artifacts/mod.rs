@@ -69,6 +69,8 @@ const MAX_OVERTAKEN: u32 = 8;
 /// - Reads and lists see every completed write. S3, Google Cloud Storage and Azure guarantee this.
 /// - Lists are in the order of the names, which S3 Express directory buckets do not guarantee. A
 ///   list that is seen to be out of order fails with [`ErrorKind::Unsupported`].
+/// - Headers of its protocol that were not signed are refused. Amazon S3 does that. Otherwise use
+///   [`ObjectUrlRules::Ceph`].
 /// - Objects have content types: the `LocalFileSystem` of `object_store` refuses them.
 /// - A lifecycle rule removes unfinished multipart uploads (`AbortIncompleteMultipartUpload`). A
 ///   dropped `put` leaves them.

@@ -11,6 +11,7 @@ use snapfold::conformance::{self, ArtifactFactory, ArtifactSite};
 use crate::Site;
 
 struct Sites {
+    first: Site,
     signs: bool,
 }
 
@@ -19,10 +20,14 @@ struct Place {
     signs: bool,
 }
 
+fn sites(signs: bool) -> Sites {
+    Sites { first: Site::new(), signs }
+}
+
 #[async_trait]
 impl ArtifactFactory for Sites {
     async fn site(&self) -> Result<Arc<dyn ArtifactSite>, BoxError> {
-        Ok(Arc::new(Place { site: Site::new(), signs: self.signs }))
+        Ok(Arc::new(Place { site: self.first.elsewhere(), signs: self.signs }))
     }
 }
 
@@ -47,13 +52,13 @@ impl ArtifactSite for Place {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_signs_keeps_every_obligation() {
-    let card = conformance::artifacts(&Sites { signs: true }).await.into_result().unwrap();
+    let card = conformance::artifacts(&sites(true)).await.into_result().unwrap();
     assert_eq!(card.skipped().count(), 0, "{card}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_does_not_sign_keeps_every_obligation() {
-    let card = conformance::artifacts(&Sites { signs: false }).await.into_result().unwrap();
+    let card = conformance::artifacts(&sites(false)).await.into_result().unwrap();
     let all_sign = card.skipped().all(|(_, needs)| needs.contains("::signs_"));
     assert!(all_sign, "{card}");
 }

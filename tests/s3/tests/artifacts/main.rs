@@ -15,9 +15,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
-use object_store::ObjectMeta;
 use object_store::path::Path;
 use object_store::signer::{HeaderName, HeaderValue, SignedUrlOptions, Signer};
+use object_store::{ObjectMeta, ObjectStore};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Response};
 use snapfold::BoxError;
@@ -46,42 +46,46 @@ impl ObjectUrlSigner for S3Signer {
     }
 }
 
-/// A server, a root that no other test uses, and a client without credentials.
+/// A server, a root that no other test uses, and clients. Making one takes milliseconds, so clones
+/// and places on the same server share them.
 #[derive(Clone)]
 struct Site {
     server: Server,
     root: Path,
+    objects: Arc<dyn ObjectStore>,
+    signer: Arc<dyn Signer>,
+    /// Without credentials.
     http: Client,
 }
 
 impl Site {
     fn new() -> Self {
-        Self::of(Server::ceph())
-    }
-
-    fn of(server: Server) -> Self {
-        // This also decides on the TLS library that the client wants and does not use.
-        let _ = server.store();
+        let server = Server::ceph();
+        let (root, objects, signer) = (server.prefix(), server.store(), server.signer());
         let http = Client::builder().no_proxy().redirect(Policy::none()).build();
-        Self { root: server.prefix(), server, http: http.expect("a client") }
+        Self { server, root, objects, signer, http: http.expect("a client") }
     }
 
-    /// The same place, reached through a relay. URLs are not.
-    fn through(&self, relay: &Relay) -> Self {
-        Self { server: relay.server().clone(), ..self.clone() }
+    /// Another root on the same server.
+    fn elsewhere(&self) -> Self {
+        Self { root: self.server.prefix(), ..self.clone() }
+    }
+
+    /// A store of what is here, which sends its requests with this client.
+    fn with(&self, client: Arc<dyn ObjectStore>) -> ObjectStoreArtifacts {
+        ObjectStoreArtifacts::new(client, self.root.as_ref()).expect("a root")
     }
 
     fn unsigned(&self) -> ObjectStoreArtifacts {
-        self.retrying(0)
+        self.with(Arc::clone(&self.objects))
     }
 
-    fn retrying(&self, times: usize) -> ObjectStoreArtifacts {
-        ObjectStoreArtifacts::new(self.server.retrying(times), self.root.as_ref()).expect("a root")
+    fn signing(&self, rules: ObjectUrlRules) -> ObjectStoreArtifacts {
+        self.unsigned().signer(Arc::new(S3Signer(Arc::clone(&self.signer))), rules)
     }
 
     fn store(&self) -> ObjectStoreArtifacts {
-        let signer = Arc::new(S3Signer(self.server.signer()));
-        self.unsigned().signer(signer, ObjectUrlRules::Ceph)
+        self.signing(ObjectUrlRules::Ceph)
     }
 
     async fn sign(&self, upload: Upload<'_>) -> SignedUpload {
@@ -121,13 +125,13 @@ impl Site {
     /// A URL for what `object_store` has no call for.
     async fn of_bucket(&self, method: Method, query: &[(&str, &str)]) -> String {
         let options = SignedUrlOptions::new().with_query(query.iter().copied());
-        let (signer, bucket) = (self.server.signer(), Path::default());
-        signer.signed_url_opts(method, &bucket, MINUTE, &options).await.expect("a URL").into()
+        let bucket = Path::default();
+        self.signer.signed_url_opts(method, &bucket, MINUTE, &options).await.expect("a URL").into()
     }
 
     /// All objects below the root, in the order of their names.
     async fn objects(&self) -> Vec<ObjectMeta> {
-        self.server.store().list(Some(&self.root)).try_collect().await.expect("a list")
+        self.objects.list(Some(&self.root)).try_collect().await.expect("a list")
     }
 
     /// How many multipart uploads were neither completed nor aborted.

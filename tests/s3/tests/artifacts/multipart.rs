@@ -24,7 +24,7 @@ async fn a_large_artifact_is_sent_in_parts() {
     let (site, relay) = lab().await;
     let right = content(LARGE, 1);
     let artifact = Artifact::of(&right).content_type("image/png");
-    let store = site.through(&relay).unsigned();
+    let store = site.with(relay.server().store());
     let outcome = store.put("t", &artifact, in_pieces(&right)).await.unwrap();
     assert_eq!(outcome, ArtifactOutcome::Stored);
     assert_eq!(["HEAD", "POST", "PUT"].map(|method| relay.count(method)), [1, 2, 3]);
@@ -57,7 +57,7 @@ async fn a_large_put_that_is_dropped_in_the_middle_leaves_nothing_visible() {
     let artifact = Artifact::of(&right);
     let gate = Gate::closed();
     relay.next("PUT", "partNumber=2", Fault::Hold(gate.clone()));
-    let store = site.through(&relay).unsigned();
+    let store = site.with(relay.server().store());
     let (known, pieces) = (artifact.clone(), in_pieces(&right));
     let put = tokio::spawn(async move { store.put("t", &known, pieces).await });
     gate.arrived().await;
@@ -81,7 +81,7 @@ async fn a_large_put_that_is_dropped_at_its_end_appears_whole_or_not_at_all() {
     let artifact = Artifact::of(&right);
     let gate = Gate::closed();
     relay.next("POST", "uploadId=", Fault::Hold(gate.clone()));
-    let store = site.through(&relay).unsigned();
+    let store = site.with(relay.server().store());
     let (known, pieces) = (artifact.clone(), in_pieces(&right));
     let put = tokio::spawn(async move { store.put("t", &known, pieces).await });
     gate.arrived().await;

@@ -34,23 +34,15 @@ enum Call {
 }
 
 /// Ceph and the relay, and content that is right or wrong.
-struct Lab {
+struct Lab<'r> {
     site: Site,
-    relay: Relay,
+    relay: &'r Relay,
     artifact: Artifact,
     right: Bytes,
     given: Bytes,
 }
 
-impl Lab {
-    async fn new(bytes: usize, is_right: bool) -> Self {
-        let site = Site::new();
-        let relay = Relay::before(site.server.clone()).await;
-        let right = content(bytes, 1);
-        let given = if is_right { right.clone() } else { content(bytes, 2) };
-        Self { site, relay, artifact: Artifact::of(&right), right, given }
-    }
-
+impl Lab<'_> {
     async fn call(&self, store: &ObjectStoreArtifacts, call: Call) -> Result<bool, Error> {
         let upload = Upload::new("t", "u", &self.artifact);
         match call {
@@ -64,7 +56,7 @@ impl Lab {
     }
 
     /// One call with one fault, and then the same call again, as an application repeats it.
-    async fn run(&self, call: Call, tries: usize, request: (&str, &str), fault: Fault) {
+    async fn run(&self, call: Call, client: Arc<dyn ObjectStore>, at: (&str, &str), fault: Fault) {
         let upload = Upload::new("t", "u", &self.artifact);
         if call == Call::Finish {
             let signed = self.site.sign(upload).await;
@@ -75,11 +67,12 @@ impl Lab {
             let stored = store.put("t", &self.artifact, in_one_piece(self.right.clone())).await;
             assert_eq!(stored.unwrap(), ArtifactOutcome::Stored);
         }
-        let store = self.site.through(&self.relay).retrying(tries);
-        self.relay.next(request.0, request.1, fault);
+        let store = self.site.with(client);
+        self.relay.take_requests();
+        self.relay.next(at.0, at.1, fault);
         let told = self.call(&store, call).await;
         let met = self.relay.take_requests();
-        let is_it = |met: &String| met.starts_with(request.0) && met.contains(request.1);
+        let is_it = |met: &String| met.starts_with(at.0) && met.contains(at.1);
         assert!(met.iter().any(is_it), "there was no such request: {met:?}");
         self.relay.heal();
 
@@ -99,11 +92,19 @@ impl Lab {
 
 /// Runs a call with each fault at each of its requests.
 async fn harm(call: Call, bytes: usize, is_right: bool, tries: &[usize], at: &[(&str, &str)]) {
-    for request in at {
-        for tries in tries {
+    let first = Site::new();
+    let relay = &Relay::before(first.server.clone()).await;
+    let right = content(bytes, 1);
+    let given = if is_right { right.clone() } else { content(bytes, 2) };
+    for tries in tries {
+        let client = relay.server().retrying(*tries);
+        for at in at {
             for (name, fault) in faults() {
-                println!("{call:?} with {tries} retries, {name} at {request:?}");
-                Lab::new(bytes, is_right).await.run(call, *tries, *request, fault).await;
+                println!("{call:?} with {tries} retries, {name} at {at:?}");
+                let (right, given) = (right.clone(), given.clone());
+                let (site, artifact) = (first.elsewhere(), Artifact::of(&right));
+                let lab = Lab { site, relay, artifact, right, given };
+                lab.run(call, Arc::clone(&client), *at, fault).await;
             }
         }
     }

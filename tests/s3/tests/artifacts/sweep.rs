@@ -30,7 +30,7 @@ async fn a_sweep_removes_what_arrived_before_a_time_of_the_server() {
         if at[0] < at[1] {
             break at[1];
         }
-        site.server.store().delete(&site.objects().await.pop().unwrap().location).await.unwrap();
+        site.objects.delete(&site.objects().await.pop().unwrap().location).await.unwrap();
     };
     let first = arrivals(&site).await[0];
     assert_eq!(store.sweep(first).await.unwrap(), 0);

@@ -189,7 +189,7 @@ async fn an_upload_for_ceph_cannot_copy_what_the_client_may_not_read() {
     for (rules, steals) in [(ObjectUrlRules::S3, true), (ObjectUrlRules::Ceph, false)] {
         let (site, secret) = (Site::new(), content(5_000, 1));
         let artifact = Artifact::of(&secret);
-        let store = site.unsigned().signer(Arc::new(S3Signer(site.server.signer())), rules);
+        let store = site.signing(rules);
         store.put("t", &artifact, in_one_piece(secret)).await.unwrap();
         let upload = Upload::new("thief", "u", &artifact);
         let mut signed = store.upload(upload, MINUTE).await.unwrap();
@@ -222,12 +222,12 @@ async fn an_upload_that_is_replaced_before_the_end_is_stored_as_it_was_checked()
         let fault = Fault::HoldAnswer(gate.clone());
         let fault = if method == "GET" { fault } else { Fault::Hold(gate.clone()) };
         relay.next(method, part, fault);
-        let (store, known) = (site.through(&relay).unsigned(), artifact.clone());
+        let (store, known) = (site.with(relay.server().store()), artifact.clone());
         let finish = tokio::spawn(async move { store.finish(Upload::new("t", "u", &known)).await });
         gate.arrived().await;
         let at = site.objects().await.pop().unwrap().location;
         assert!(at.as_ref().contains("/u/t/"), "{at}");
-        site.server.store().put(&at, content(bytes, 2).into()).await.unwrap();
+        site.objects.put(&at, content(bytes, 2).into()).await.unwrap();
         gate.open();
         assert_eq!(finish.await.unwrap().unwrap(), ArtifactOutcome::Stored, "{method}");
         site.holds(&artifact.id, Some(&right)).await;
