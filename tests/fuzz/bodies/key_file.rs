@@ -56,7 +56,7 @@ pub fn run(input: &[u8]) {
         let ops = shop::ops().stored();
         let id = ops.id.clone();
         let others = |keys: &[ApiKey]| -> Vec<Value> {
-            all(keys).into_iter().filter(|key| key["id"] != id.as_str()).collect()
+            all(keys).into_iter().filter(|key| key["id"] != *id).collect()
         };
         opened.add(ops.clone()).await.unwrap();
         let added = ApiKeyFile::open(&path).await.unwrap().keys().await.unwrap();

@@ -181,11 +181,6 @@ impl Server {
         Arc::new(self.amazon(0, Duration::from_secs(60)))
     }
 
-    /// The name of the bucket.
-    pub fn bucket(&self) -> &str {
-        &self.bucket
-    }
-
     /// Where the bucket is, without a slash at the end.
     pub fn bucket_url(&self) -> String {
         format!("{}/{}", self.endpoint, self.bucket)
