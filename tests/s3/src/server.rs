@@ -113,7 +113,7 @@ impl Server {
     }
 
     /// How other programs reach it, by the names that S3's own tools use.
-    pub fn environment(&self) -> [(&'static str, &str); 5] {
+    pub fn tool_environment(&self) -> [(&'static str, &str); 5] {
         [
             ("AWS_ENDPOINT", &self.endpoint),
             ("AWS_ALLOW_HTTP", "true"),

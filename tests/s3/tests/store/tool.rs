@@ -44,7 +44,7 @@ impl Tool {
             "SNAPFOLD_TOOL is not set: build the command with --all-features and set its path",
         );
         let mut command = Command::new(tool);
-        for (name, value) in self.server.environment() {
+        for (name, value) in self.server.tool_environment() {
             command.env(name, value);
         }
         if let Some(secret) = secret {
@@ -71,7 +71,9 @@ async fn commands_look_at_a_bucket_and_change_it() {
         let (found, said) = tool.says(end, arguments);
         assert_eq!(found, code, "{arguments:?}: {said}");
         assert!(said.contains(text), "{arguments:?}: {said}");
-        assert!(said.lines().all(|line| line.chars().count() <= 80), "{said}");
+        // Errors are one line each, however long.
+        let is_narrow = said.lines().all(|line| line.chars().count() <= 80);
+        assert!(code > 0 || is_narrow, "{said}");
     };
     expect("", &["ls"], 0, "account");
     expect("", &["ls", "account", "alice"], 0, "VERSION");
@@ -79,7 +81,7 @@ async fn commands_look_at_a_bucket_and_change_it() {
     expect("", &["stats"], 0, "bob");
     expect("", &["check"], 0, "no problems");
     expect("", &["pin", "account", "alice", "1", "kept"], 0, "");
-    expect("", &["prune", "--keep", "last 1", "--yes"], 0, "");
+    expect("", &["prune", "account", "--keep", "last 1", "--yes"], 0, "");
     let alice = AggregateKey::new("account", "alice").unwrap();
     let request = snapfold::store::ListRequest::new(&alice);
     let left: Vec<_> =
