@@ -288,8 +288,8 @@ async fn lost_before(others: u64) -> Result<PutOutcome, Error> {
 
 #[test]
 fn a_lost_answer_is_found_out_as_long_as_the_index_knows_it() {
-    assert_eq!(run(0, lost_before(31)).unwrap(), PutOutcome::Stored);
-    let error = run(0, lost_before(32)).unwrap_err();
+    assert_eq!(run(0, lost_before(255)).unwrap(), PutOutcome::Stored);
+    let error = run(0, lost_before(256)).unwrap_err();
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Conflict, Retry::Unknown));
 }
 

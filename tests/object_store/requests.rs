@@ -245,19 +245,28 @@ fn the_keys_of_100_000_aggregates_take_a_request_for_each_1_000() {
             put.now_or_never().unwrap().unwrap();
         }
         objects.take();
-        let (mut after, mut count) = (None, 0);
-        loop {
-            let mut request = KeysRequest::new().limit(1_000);
-            request.after = after.as_ref();
-            let page = store.keys(request).await.unwrap();
-            count += page.items.len();
-            after = page.next;
-            if after.is_none() {
-                break;
+        for limit in [1_000, 256] {
+            let (mut after, mut count) = (None, 0);
+            loop {
+                let mut request = KeysRequest::new().limit(limit);
+                request.after = after.as_ref();
+                let page = store.keys(request).await.unwrap();
+                count += page.items.len();
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
             }
+            assert_eq!(count, 100_000);
+            takes(&objects, &[("list", 100)]);
         }
-        assert_eq!(count, 100_000);
-        // The last page is full, so that only one more request finds the end.
-        takes(&objects, &[("list", 101)]);
+        // A list that is left alone for a while is read anew.
+        let page = store.keys(KeysRequest::new().limit(10)).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_secs(11)).await;
+        let request = KeysRequest::new().limit(10).after(page.next.as_ref().unwrap());
+        let next = store.keys(request).await.unwrap();
+        assert_eq!(next.items.len(), 10);
+        assert!(next.items[0] > page.items[9]);
+        takes(&objects, &[("list", 2)]);
     });
 }

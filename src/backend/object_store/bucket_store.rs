@@ -5,6 +5,7 @@ use std::future::Future;
 use super::error::RequestEffect;
 use super::known::Memory;
 use super::layout::Layout;
+use super::open_lists::OpenLists;
 use super::options::ObjectStoreOptions;
 use super::remote::Remote;
 use crate::error::{Error, ErrorKind, Retry};
@@ -18,6 +19,7 @@ pub(super) struct BucketStore {
     pub(super) memory: Memory,
     /// Held while an index is changed, so that the tasks of one process do not compete.
     pub(super) locks: KeyLocks,
+    pub(super) lists: OpenLists,
 }
 
 impl BucketStore {

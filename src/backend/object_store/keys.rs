@@ -1,10 +1,11 @@
 //! Lists of aggregates.
 
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
 
 use super::bucket_store::BucketStore;
 use super::error::{RequestEffect, failed};
 use super::index::EMPTY_BYTES;
+use super::open_lists::{ListFilter, ObjectList};
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::store::{Cursor, KeysRequest, Page};
@@ -21,21 +22,22 @@ impl BucketStore {
         let folder = self.layout.indexes(request.tenant, request.kind)?;
         let after = request.after.map(Cursor::to_key).transpose()?;
         let mut after = after.map(|key| self.layout.index(&key)).transpose()?;
-        let mut listed = self.remote.list(&folder, after.as_ref());
-        let (mut items, mut count) = (Vec::new(), 0);
+        let filter = ListFilter::of(&request);
+        let open = after.as_ref().and_then(|after| self.lists.take(&filter, after));
+        let (mut listed, mut count) =
+            open.unwrap_or_else(|| (self.remote.list(&folder, after.as_ref()), 0));
+        let mut items = Vec::new();
         let limit = request.limit.max(1);
         loop {
             // The next object would take another request, and a shorter page is allowed.
-            let is_page_read = count > 0 && count % LISTED_AT_ONCE == 0;
-            if items.len() > limit || is_page_read && !items.is_empty() {
-                return Ok(page(items, limit, true));
+            if count > 0 && count % LISTED_AT_ONCE == 0 && !items.is_empty() {
+                return self.page(filter, items, listed, count);
             }
             let next = listed.try_next().await;
             let next = next.map_err(|error| failed(LIST, RequestEffect::Read, &error))?;
             let Some(object) = next else {
-                return Ok(page(items, limit, false));
+                return Ok(Page::new(items, None));
             };
-            count += 1;
             if after.as_ref().is_some_and(|after| *after >= object.location) {
                 let message = "the server lists objects in no order, so that lists cannot be \
                                continued: directory buckets of S3 Express do that";
@@ -45,17 +47,31 @@ impl BucketStore {
                 && let Some(key) = self.layout.key_of_index(&object.location)
                 && request.admits(&key)
             {
+                if items.len() == limit {
+                    // The first one of the next page.
+                    let rest = stream::once(future::ready(Ok(object))).chain(listed).boxed();
+                    return self.page(filter, items, rest, count);
+                }
                 items.push(key);
             }
+            count += 1;
             after = Some(object.location);
         }
     }
-}
 
-/// The first `limit` keys. There are more if there is one more, or if that is not known.
-fn page(mut items: Vec<AggregateKey>, limit: usize, is_open: bool) -> Page<AggregateKey, Cursor> {
-    let more = is_open || items.len() > limit;
-    items.truncate(limit);
-    let next = items.last().filter(|_| more).map(Cursor::of_key);
-    Page::new(items, next)
+    /// A page after which more keys may follow, and are read from the same list.
+    fn page(
+        &self,
+        filter: ListFilter,
+        items: Vec<AggregateKey>,
+        rest: ObjectList,
+        read: usize,
+    ) -> Result<Page<AggregateKey, Cursor>, Error> {
+        let last = items.last();
+        if let Some(last) = last {
+            self.lists.keep(filter, self.layout.index(last)?, rest, read);
+        }
+        let next = last.map(Cursor::of_key);
+        Ok(Page::new(items, next))
+    }
 }

@@ -15,6 +15,7 @@ mod keys;
 mod known;
 mod layout;
 mod open;
+mod open_lists;
 mod options;
 mod pause;
 mod put;

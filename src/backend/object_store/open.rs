@@ -39,11 +39,10 @@ pub(super) async fn open(
         let message = "the root has objects that are not snapfold's: choose another root";
         return Err(Error::new(ErrorKind::InvalidInput, OPEN, message));
     }
-    let probe = layout.other(&format!("{PROBES}/{}", probe_name()?))?;
-    let probed = probe_conditions(remote, &probe).await;
-    // What cannot be deleted does no harm.
-    drop(remote.delete(vec![probe]).await);
-    probed?;
+    // A server that refuses a write once may only be busy.
+    if !probe(remote, layout).await? && !probe(remote, layout).await? {
+        return Err(unsuitable("refuses If-Match although the ETag is right"));
+    }
     if !is_there {
         let created = remote.write_if(&path, Bytes::from_static(MARKER), None).await;
         // The answer may be lost, and another process may open the store at the same time.
@@ -93,9 +92,17 @@ async fn is_used(remote: &Remote, layout: &Layout) -> Result<bool, Error> {
     }
 }
 
-/// Tests with an object of its own whether the server refuses what a condition forbids, and accepts
-/// what it allows.
-async fn probe_conditions(remote: &mut Remote, path: &Path) -> Result<(), Error> {
+/// Tests with an object of its own whether the server refuses what a condition forbids. Returns whether
+/// it accepts what a condition allows.
+async fn probe(remote: &mut Remote, layout: &Layout) -> Result<bool, Error> {
+    let path = layout.other(&format!("{PROBES}/{}", probe_name()?))?;
+    let probed = probe_conditions(remote, &path).await;
+    // What cannot be deleted does no harm.
+    drop(remote.delete(vec![path]).await);
+    probed
+}
+
+async fn probe_conditions(remote: &mut Remote, path: &Path) -> Result<bool, Error> {
     let write_this = |remote: &Remote, version, content| {
         let (path, store) = (path.clone(), Remote { store: remote.store.clone(), ..*remote });
         async move { store.write_if(&path, Bytes::from_static(content), version).await }
@@ -117,10 +124,10 @@ async fn probe_conditions(remote: &mut Remote, path: &Path) -> Result<(), Error>
         let second = write_this(remote, Some(version.clone()), SECOND).await;
         // A client that repeats a request that had an effect reports that the condition failed.
         if is_accepted(second)? || has_content(remote, path, SECOND).await? {
-            return Ok(());
+            return Ok(true);
         }
     }
-    Err(unsuitable("refuses If-Match although the ETag is right"))
+    Ok(false)
 }
 
 async fn has_content(remote: &Remote, path: &Path, content: &[u8]) -> Result<bool, Error> {

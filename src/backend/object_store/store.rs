@@ -10,6 +10,7 @@ use super::bucket_store::{BucketStore, within};
 use super::error::RequestEffect;
 use super::known::Memory;
 use super::layout::Layout;
+use super::open_lists::OpenLists;
 use super::options::ObjectStoreOptions;
 use super::remote::Remote;
 use super::repair::RepairedObjects;
@@ -39,7 +40,7 @@ use crate::store::{
 /// | load at a version or time | 2, or 3 for a delta |
 /// | put | 2 if this handle has used the aggregate before, otherwise 3 |
 /// | list | 1 |
-/// | keys | 1 for each 1,000 (take pages of 1,000) |
+/// | keys | 1 for each 1,000, whatever the size of the pages |
 /// | delete, mark | 1 write of the index (and a read if it is not in memory); the deletes are free |
 ///
 /// `docs/object-store.md` has the clouds and servers that it was run with, prices, policies and
@@ -98,8 +99,8 @@ impl ObjectStoreSnapshots {
         let opened = super::open::open(&mut remote, &layout, &options);
         within(&options, "open an object store", RequestEffect::Write, opened).await?;
         let memory = Memory::new(options.cache_bytes);
-        let locks = KeyLocks::default();
-        Ok(Self(Arc::new(BucketStore { remote, layout, options, memory, locks })))
+        let (locks, lists) = (KeyLocks::default(), OpenLists::default());
+        Ok(Self(Arc::new(BucketStore { remote, layout, options, memory, locks, lists })))
     }
 
     /// Deletes record objects that no index names and that are at least an hour old. They are what

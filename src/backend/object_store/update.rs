@@ -67,7 +67,7 @@ impl BucketStore {
     /// to start from, first with `start`, which may be outdated. The caller holds the lock of the key.
     ///
     /// The answer of a conditional write is never taken for the outcome: a client repeats requests
-    /// that had an effect, and answers get lost. Each write has a random number that the following 32
+    /// that had an effect, and answers get lost. Each write has a random number that the following 256
     /// indexes contain, and so the index tells what became of it.
     pub(super) async fn update<T>(
         &self,

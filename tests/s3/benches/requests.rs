@@ -197,7 +197,7 @@ async fn main() {
         let old = Selection::Below(versions - 9);
         bench.store.delete(&key("one"), old, DeleteOptions::default()).await.unwrap();
 
-        let new_index = 276 + 69 + record_bytes + 1;
+        let new_index = 2_068 + 69 + record_bytes + 1;
         let hand = timed(stream::iter(0..64).for_each_concurrent(16, |at| {
             let bench = &bench;
             async move {

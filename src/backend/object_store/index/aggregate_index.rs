@@ -11,7 +11,7 @@ use crate::timestamp::Timestamp;
 /// The first bytes of an index. The last one is the format.
 pub(super) const MAGIC: [u8; 4] = *b"SNX1";
 /// How many of the last changes an index names.
-pub(super) const REMEMBERED: usize = 32;
+pub(super) const REMEMBERED: usize = 256;
 /// The length of an index without snapshots. Every other index is longer, so that a list shows which
 /// aggregates have none.
 pub(crate) const EMPTY_BYTES: u64 = 4 + 4 + 8 + 8 * REMEMBERED as u64 + 4;
