@@ -190,7 +190,7 @@ impl CliSession {
 
     #[cfg(feature = "clouds")]
     async fn open_bucket(&self, url: &str, how: BucketUse) -> Result<OpenStore, CliFailure> {
-        let store = open_bucket(url, self.options.timeout, how).await?;
+        let store = Box::pin(open_bucket(url, self.options.timeout, how)).await?;
         let ledger = Arc::new(StoreLedger::new(store.clone()));
         Ok(OpenStore { store: Arc::new(store), ledger, file: None })
     }

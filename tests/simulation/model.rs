@@ -355,8 +355,12 @@ impl Book {
             let stored = model.truth.remove(&(key, *id)).unwrap();
             // The engine takes a delta back whose base went before it was put, or seems to have.
             let base = stored.base.map(|version| (key, SnapshotId { version, ..*id }));
+            // In object storage the base may be gone before its delete has returned.
             let is_orphan = base.is_some_and(|base| {
-                !model.truth.contains_key(&base) || model.stale > 0 || model.damaged > 0
+                !model.truth.contains_key(&base)
+                    || model.stale > 0
+                    || model.damaged > 0
+                    || self.lingers
             });
             if by_hand || is_orphan {
                 model.streams[key].changes.removed_by_hand += 1;

@@ -78,7 +78,7 @@ impl BucketStore {
                 })?;
             }
             // What an earlier call could not delete.
-            let swept = self.sweep_aggregate(key).await;
+            let swept = Box::pin(self.sweep_aggregate(key)).await;
             swept.map_err(|error| error.with_retry(Retry::Unknown))?;
         }
         Ok(Erased::new(deleted, [Remains::ObjectVersions]))

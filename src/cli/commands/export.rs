@@ -52,7 +52,8 @@ impl ExportArguments {
         let opened = session.store().await?;
         #[cfg(feature = "clouds")]
         if let Some((objects, path)) = archive_in_bucket(&self.file)? {
-            let exported = export_to_bucket(&*opened.store, objects, path, &options).await?;
+            let exporting = export_to_bucket(&*opened.store, objects, path, &options);
+            let exported = Box::pin(exporting).await?;
             report(session, &exported, false)?;
             return Ok(CliFinding::wrong_if(exported.damaged > 0));
         }

@@ -65,7 +65,7 @@ enum ConflictChoice {
 impl ImportArguments {
     pub(super) async fn run(self, session: &mut CliSession) -> Result<CliFinding, CliFailure> {
         let filter = filter(session, self.kind.as_deref(), self.id.as_deref())?.reserved(true);
-        let stream = self.stream().await?;
+        let stream = Box::pin(self.stream()).await?;
         if self.check {
             let contents = check_archive(stream).await?;
             session.screen.paragraph(&format!("the archive is complete: {contents}"))?;
@@ -87,6 +87,10 @@ impl ImportArguments {
         Ok(CliFinding::Fine)
     }
 
+    #[cfg_attr(
+        not(feature = "clouds"),
+        expect(clippy::unused_async, reason = "only a bucket has to be waited for")
+    )]
     async fn stream(&self) -> Result<Box<dyn AsyncRead + Send + Unpin>, CliFailure> {
         #[cfg(feature = "clouds")]
         if let Some((objects, path)) = archive_in_bucket(&self.file)? {

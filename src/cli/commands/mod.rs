@@ -122,7 +122,7 @@ impl ToolCommand {
             Self::Bench(arguments) => arguments.run(session).await,
             Self::Migrate(arguments) => arguments.run(session).await,
             #[cfg(feature = "clouds")]
-            Self::Objects(arguments) => arguments.run(session).await,
+            Self::Objects(arguments) => Box::pin(arguments.run(session)).await,
             Self::Completions(arguments) => arguments.run(session, tool),
             Self::Man(arguments) => arguments.run(session, &tool),
         }
