@@ -146,7 +146,9 @@ mod little_endian;
 pub mod manager;
 mod mark;
 mod policy;
-#[cfg(any(feature = "http", feature = "object-store"))]
+#[cfg(feature = "publish")]
+pub mod publication;
+#[cfg(any(feature = "http", feature = "object-store", feature = "publish"))]
 mod random;
 pub mod record;
 pub mod retention;
