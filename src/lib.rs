@@ -146,7 +146,7 @@ mod little_endian;
 pub mod manager;
 mod mark;
 mod policy;
-#[cfg(any(feature = "http", feature = "object-store"))]
+#[cfg(any(feature = "http", feature = "object-store", feature = "webhooks"))]
 mod random;
 pub mod record;
 pub mod retention;

@@ -11,7 +11,7 @@ mod schedule;
 mod signed_head;
 mod signed_trail;
 mod statistics;
-mod stored;
+pub(crate) mod stored;
 mod task;
 pub(crate) mod wire;
 

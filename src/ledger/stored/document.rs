@@ -28,21 +28,21 @@ const MAX_BYTES: u64 = 256 << 20;
 const ATTEMPTS: usize = 1_000;
 
 #[derive(Clone)]
-pub(super) struct Documents(Arc<dyn SnapshotStore>);
+pub(crate) struct Documents(Arc<dyn SnapshotStore>);
 
 /// A document as it was read.
-pub(super) struct Document {
-    pub(super) version: u64,
+pub(crate) struct Document {
+    pub(crate) version: u64,
     record: Record,
 }
 
 impl Documents {
-    pub(super) fn new(store: Arc<dyn SnapshotStore>) -> Self {
+    pub(crate) fn new(store: Arc<dyn SnapshotStore>) -> Self {
         Self(store)
     }
 
     /// Returns the newest version of the document `key` at or below `at_most`.
-    pub(super) async fn get(
+    pub(crate) async fn get(
         &self,
         key: &AggregateKey,
         at_most: u64,
@@ -52,7 +52,7 @@ impl Documents {
     }
 
     /// Returns the newest version of each of the documents `keys`.
-    pub(super) async fn get_many(
+    pub(crate) async fn get_many(
         &self,
         keys: &[AggregateKey],
     ) -> Result<Vec<Option<Document>>, Error> {
@@ -63,7 +63,7 @@ impl Documents {
 
     /// Stores one version of each document. Returns for each whether it was stored. If it was not,
     /// another node has taken that version.
-    pub(super) async fn put(
+    pub(crate) async fn put(
         &self,
         documents: &[(AggregateKey, u64, Vec<u8>)],
     ) -> Result<Vec<bool>, Error> {
@@ -79,7 +79,7 @@ impl Documents {
 
     /// Deletes versions of a document that newer ones have replaced. Errors are ignored, because
     /// the versions do no harm and the next call deletes them too.
-    pub(super) async fn forget(&self, key: &AggregateKey, selection: Selection<'_>) {
+    pub(crate) async fn forget(&self, key: &AggregateKey, selection: Selection<'_>) {
         let _ = self.0.delete(key, selection, DeleteOptions::default()).await;
     }
 }
@@ -99,7 +99,7 @@ fn found(key: &AggregateKey, at_most: u64, lookup: Lookup) -> Result<Option<Docu
 
 impl Document {
     /// Verifies the content and parses it with `parse`, which returns `None` for damaged content.
-    pub(super) fn read<T>(
+    pub(crate) fn read<T>(
         &self,
         key: &AggregateKey,
         parse: impl FnOnce(&[u8]) -> Option<T>,
@@ -117,7 +117,7 @@ impl Document {
 }
 
 /// Returns the snapshot id of a version of a document.
-pub(super) const fn id(version: u64) -> SnapshotId {
+pub(crate) const fn id(version: u64) -> SnapshotId {
     SnapshotId { generation: FORMAT, version }
 }
 
@@ -129,10 +129,10 @@ pub(super) fn corrupt(key: &AggregateKey, version: u64, why: &str) -> Error {
 
 /// Counts how often a write lost the race to another node.
 #[derive(Default)]
-pub(super) struct Race(usize);
+pub(crate) struct Race(usize);
 
 impl Race {
-    pub(super) fn lost(&mut self) -> Result<(), Error> {
+    pub(crate) fn lost(&mut self) -> Result<(), Error> {
         self.0 += 1;
         if self.0 < ATTEMPTS {
             return Ok(());

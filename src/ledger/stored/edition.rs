@@ -19,7 +19,7 @@ use crate::store::Selection;
 const WRITERS: usize = 32;
 
 #[derive(Clone)]
-pub(super) struct Editions {
+pub(crate) struct Editions {
     documents: Documents,
     /// Distinguishes this handle from all other writers. Its value has no other meaning.
     own: u64,
@@ -29,8 +29,8 @@ pub(super) struct Editions {
 /// A version of a document, and the writes that led to it. If there is none yet, version 0 or the
 /// version before the first of a range.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Edition {
-    pub(super) version: u64,
+pub(crate) struct Edition {
+    pub(crate) version: u64,
     writes: Vec<EditionWrite>,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Edition {
 type EditionWrite = (u64, u64);
 
 impl Edition {
-    pub(super) const fn none(version: u64) -> Self {
+    pub(crate) const fn none(version: u64) -> Self {
         Self { version, writes: Vec::new() }
     }
 
@@ -64,20 +64,20 @@ impl Edition {
 }
 
 /// A change of a document based on `from`, the newest version at or below `last`.
-pub(super) struct Edit {
-    pub(super) key: AggregateKey,
-    pub(super) from: Edition,
-    pub(super) last: u64,
-    pub(super) content: Vec<u8>,
+pub(crate) struct Edit {
+    pub(crate) key: AggregateKey,
+    pub(crate) from: Edition,
+    pub(crate) last: u64,
+    pub(crate) content: Vec<u8>,
 }
 
 impl Editions {
-    pub(super) fn new(documents: Documents) -> Self {
+    pub(crate) fn new(documents: Documents) -> Self {
         let own = RandomState::new().hash_one("ledger");
         Self { documents, own, written: Arc::default() }
     }
 
-    pub(super) async fn get(
+    pub(crate) async fn get(
         &self,
         key: &AggregateKey,
         last: u64,
@@ -85,7 +85,7 @@ impl Editions {
         self.documents.get(key, last).await
     }
 
-    pub(super) async fn get_many(
+    pub(crate) async fn get_many(
         &self,
         keys: &[AggregateKey],
     ) -> Result<Vec<Option<Document>>, Error> {
@@ -94,7 +94,7 @@ impl Editions {
 
     /// Makes each change, unless another node has changed that document first. Returns the changes
     /// that were made.
-    pub(super) async fn write(&self, edits: &[Edit]) -> Result<Vec<Option<Edition>>, Error> {
+    pub(crate) async fn write(&self, edits: &[Edit]) -> Result<Vec<Option<Edition>>, Error> {
         let mut made = Vec::with_capacity(edits.len());
         let mut documents = Vec::with_capacity(edits.len());
         for edit in edits {
@@ -135,13 +135,13 @@ impl Editions {
     }
 
     /// Deletes versions that newer ones have replaced. Errors are ignored: the versions do no harm.
-    pub(super) async fn forget(&self, key: &AggregateKey, selection: Selection<'_>) {
+    pub(crate) async fn forget(&self, key: &AggregateKey, selection: Selection<'_>) {
         self.documents.forget(key, selection).await;
     }
 }
 
 /// Parses the content of a version with `parse`, and returns the version and the parsed content.
-pub(super) fn read<T>(
+pub(crate) fn read<T>(
     document: &Document,
     key: &AggregateKey,
     parse: impl FnOnce(&[u8]) -> Option<T>,

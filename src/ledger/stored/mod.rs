@@ -38,10 +38,18 @@ use crate::key::AggregateKey;
 use crate::store::{Page, SnapshotStore};
 use crate::timestamp::Timestamp;
 use days::Days;
+#[cfg(not(feature = "webhooks"))]
 use document::Documents;
+#[cfg(not(feature = "webhooks"))]
 use edition::Editions;
 use schedules::Schedules;
 use trail::Trails;
+
+// The documents of other services.
+#[cfg(feature = "webhooks")]
+pub(crate) use document::{Documents, Race, id as document_id};
+#[cfg(feature = "webhooks")]
+pub(crate) use edition::{Edit, Edition, Editions, read as read_edition};
 
 /// A [`Ledger`] in any [`SnapshotStore`], next to its snapshots: in memory with `MemoryStore`, in
 /// files with `FileStore`. Backups and copies of the store include the ledger.
