@@ -148,7 +148,7 @@ mod mark;
 mod policy;
 #[cfg(feature = "publish")]
 pub mod publication;
-#[cfg(any(feature = "http", feature = "object-store", feature = "publish"))]
+#[cfg(any(feature = "http", feature = "object-store", feature = "publish", feature = "webhooks"))]
 mod random;
 pub mod record;
 pub mod retention;
@@ -164,6 +164,7 @@ mod timestamp;
 pub mod trigger;
 mod value;
 mod walker;
+mod wire;
 
 #[cfg(feature = "file")]
 pub use backend::file;

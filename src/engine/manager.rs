@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use super::SnapshotEngine;
 use super::core::boxed;
 use super::load::{LATEST_KNOWN, reached};
+use super::observer::Observation;
 use super::reconstructed::{Purpose, Reconstructed};
 use super::spans::{self, Spanned};
 use crate::error::Error;
@@ -20,6 +21,7 @@ use crate::manager::{
 use crate::mark::MarkChange;
 use crate::record::SnapshotMeta;
 use crate::retention::{Retention, RetentionPlan};
+use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
 use crate::store::{Cursor, Deleted, Page, Selection};
 use crate::timestamp::Timestamp;
@@ -144,7 +146,11 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// engine may then take a snapshot in the background. Never blocks and never fails: see
     /// [`SnapshotManager::committed`].
     pub fn committed(&self, loaded: &Loaded<A>, version: u64) -> Decision {
-        self.saver.committed(&self.core, loaded, version)
+        let decision = self.saver.committed(&self.core, loaded, version);
+        if version <= SnapshotId::MAX_VERSION {
+            self.core.report(&Observation::Committed { key: &loaded.key, version });
+        }
+        decision
     }
 }
 

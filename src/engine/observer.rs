@@ -64,6 +64,14 @@ pub enum Observation<'a> {
         /// Where the state came from, which snapshots were rejected, and what the load cost.
         provenance: &'a Provenance,
     },
+    /// The engine was told of a commit ([`SnapshotEngine::committed`](crate::SnapshotEngine::committed)).
+    /// It has not read the events.
+    Committed {
+        /// The aggregate.
+        key: &'a AggregateKey,
+        /// The version up to which events were committed.
+        version: u64,
+    },
     /// A write to the ledger failed.
     LedgerFailed {
         /// The number of audit entries and daily statistics that are lost; 0 if the write will be
@@ -208,6 +216,9 @@ impl fmt::Display for Observation<'_> {
             Self::Workload { kind, workload } => write!(f, "{kind} engine: {workload}"),
             Self::Captured { key, version, provenance } => {
                 write!(f, "captured {key} at version {version} {provenance}")
+            }
+            Self::Committed { key, version } => {
+                write!(f, "{key} was committed at version {version}")
             }
             Self::LedgerFailed { lost: 0, error } => {
                 write!(f, "a write to the ledger failed and will be retried: {error:#}")

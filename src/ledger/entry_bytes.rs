@@ -1,8 +1,8 @@
 //! The canonical bytes of an audit entry, which are hashed and stored in trail documents.
 
 use super::audit::{AuditEntry, AuditOutcome};
-use super::wire::{ByteReader, put_option, put_text, put_time};
 use crate::key::AggregateKey;
+use crate::wire::{ByteReader, put_option, put_text, put_time};
 
 /// Encodes an entry as specified by [`AuditHash::of`](super::hash::AuditHash::of), points 4 to 9.
 pub(super) fn entry_bytes(entry: &AuditEntry) -> Vec<u8> {

@@ -13,7 +13,6 @@ mod signed_trail;
 mod statistics;
 mod stored;
 mod task;
-pub(crate) mod wire;
 
 use std::fmt;
 use std::ops::RangeInclusive;

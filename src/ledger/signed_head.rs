@@ -6,11 +6,11 @@ use std::str::FromStr;
 use super::audit::AuditEntry;
 use super::chain::AuditHead;
 use super::hash::AuditHash;
-use super::wire::put_text;
 use crate::error::{Error, ErrorKind};
 use crate::hex::unhex;
 use crate::record::{SigningKeys, is_key_id};
 use crate::timestamp::Timestamp;
+use crate::wire::put_text;
 
 /// Begins each signed text, so that a signature of something else cannot be used for a head.
 const DOMAIN: &str = "snapfold-trail-1";

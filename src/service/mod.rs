@@ -1,6 +1,7 @@
 //! Services that work on many aggregates, beside an application: the [`Scheduler`] runs what is
 //! stored in a ledger, a [`Batch`] does one thing now, [`transfer`] moves snapshots between stores,
-//! and `http` (with the feature of that name) serves states.
+//! `http` (with the feature of that name) serves states, and `webhook` (with the feature `webhooks`)
+//! sends messages to other servers.
 
 #[cfg(feature = "progress")]
 mod bar;
@@ -14,6 +15,8 @@ mod scheduler;
 mod sizes;
 pub mod transfer;
 mod watcher;
+#[cfg(feature = "webhooks")]
+pub mod webhook;
 mod work;
 
 #[cfg(feature = "progress")]

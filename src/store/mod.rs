@@ -5,6 +5,7 @@ mod cursor;
 mod delete;
 mod delete_plan;
 pub(crate) mod document;
+pub(crate) mod edition;
 mod erased;
 mod ext;
 mod list;

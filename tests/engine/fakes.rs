@@ -132,6 +132,7 @@ fn everything_an_observer_gets_can_be_created() {
     let observer = Arc::new(Lines::default());
     for observation in [
         Observation::Captured { key: &key, version: 5, provenance: &provenance },
+        Observation::Committed { key: &key, version: 5 },
         Observation::LedgerFailed { lost: 1, error: &error },
         Observation::Loaded { key: &key, version: 5, provenance: &provenance },
         Observation::Retained { key: &key, retained: &retained },
@@ -151,7 +152,7 @@ fn everything_an_observer_gets_can_be_created() {
     ] {
         observer.observe(&observation);
     }
-    assert_eq!(observer.0.lock().unwrap().len(), 10);
+    assert_eq!(observer.0.lock().unwrap().len(), 11);
 }
 
 #[test]

@@ -237,13 +237,15 @@ fn the_command_line_is_exported_and_crosses_threads() {
 fn the_delivery_is_exported_and_crosses_threads() {
     use snapfold::service::http::{
         AnyOf, ApiKey, ApiKeyFile, ApiKeyStore, ApiKeys, Authenticator, CachePolicy, Delivery,
-        DeliveryBody, DeliveryBuilder, DeliveryMode, DeliveryModes, ExportReport, Permission,
-        Principal, RequestQuota, Scope, StaticExport,
+        DeliveryBody, DeliveryBuilder, DeliveryMode, DeliveryModes, ExportReport, LiveChanges,
+        LiveEvent, LiveStreams, Permission, Principal, RequestQuota, Scope, StaticExport,
     };
     crosses_threads::<(Delivery, DeliveryBody, DeliveryBuilder, ApiKeys, ApiKeyFile, AnyOf)>();
     prints::<(Delivery, DeliveryBody, DeliveryBuilder, ApiKeys, ApiKeyFile, AnyOf)>();
     is_value::<(Permission, ApiKey, CachePolicy, Principal, RequestQuota, Scope)>();
-    crosses_threads::<StaticExport>();
+    crosses_threads::<(StaticExport, LiveChanges, LiveStreams)>();
+    prints::<(LiveChanges, LiveStreams)>();
+    is_value::<LiveEvent>();
     is_value::<(ExportReport, DeliveryMode, DeliveryModes)>();
     let _: Option<(Box<dyn Authenticator>, Box<dyn ApiKeyStore>)> = None;
 }

@@ -17,6 +17,7 @@ mod files;
 mod guard;
 mod keys;
 mod lists;
+mod live;
 mod reader;
 mod records;
 mod support;

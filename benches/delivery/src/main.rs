@@ -3,6 +3,7 @@
 //! ```text
 //! snapfold-delivery run WRK [TURNS [SECONDS]]   the server on one core, wrk on another, in turns
 //! snapfold-delivery calls [TURNS]               calls without a server
+//! snapfold-delivery live [CLIENTS]               server-sent events to many clients
 //! snapfold-delivery warm open|guarded|nested|prepared CALLS    one kind of call, for a profiler
 //! ```
 
@@ -10,6 +11,7 @@ mod by_hand;
 mod calls;
 mod cart;
 mod counted;
+mod live;
 mod pace;
 mod run;
 mod serve;
@@ -33,6 +35,9 @@ fn main() {
             run::run(wrk, turns.parse().unwrap(), seconds.parse().unwrap());
         }
         ["warm", which, count] => calls::profiled(which, count.parse().unwrap()),
+        ["live"] => live::live(10_000),
+        ["live", clients] => live::live(clients.parse().unwrap()),
+        ["live-serve"] => live::serve(),
         ["calls"] => calls::calls(9),
         ["calls", turns] => calls::calls(turns.parse().unwrap()),
         _ => {

@@ -60,7 +60,7 @@ pub fn serve() {
 }
 
 /// Serves as hyper does for a tower service. `axum::serve` does the same for a router.
-async fn serve_on_a_port<S, B>(service: S)
+pub async fn serve_on_a_port<S, B>(service: S)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     S: Clone + Send + 'static,

@@ -110,7 +110,7 @@ impl Observer for Metrics {
                 histogram!("snapfold_managed_seconds", "kind" => kind, "action" => own(action))
                     .record(*took);
             }
-            Observation::Managed { key: None, .. } => {}
+            Observation::Managed { key: None, .. } | Observation::Committed { .. } => {}
             Observation::LedgerFailed { lost, .. } => {
                 counter!("snapfold_ledger_failures_total").increment(1);
                 counter!("snapfold_ledger_lost_records_total").increment(*lost as u64);

@@ -16,7 +16,7 @@ use crate::ledger::AuditOutcome;
 /// | warn | snapshots that were rejected, background work that failed or was dropped, management calls that failed, thresholds that were reached |
 /// | info | management calls, numbers that are back below their thresholds |
 /// | debug | background snapshots, retention |
-/// | trace | loads, workload |
+/// | trace | loads, commits, workload |
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Tracing;
@@ -54,6 +54,7 @@ impl Observer for Tracing {
             Observation::Workload { kind, .. } => {
                 trace!(target: "snapfold", kind, "{observation}");
             }
+            Observation::Committed { key, .. } => emit!(trace, key, observation),
             Observation::Loaded { key, provenance, .. }
             | Observation::Captured { key, provenance, .. } => {
                 if provenance.rejected.is_empty() {

@@ -8,8 +8,8 @@
 use crate::ledger::chain::AuditHead;
 use crate::ledger::entry_bytes::{entry_bytes, parse_entry};
 use crate::ledger::hash::AuditHash;
-use crate::ledger::wire::{ByteReader, put_sized};
 use crate::ledger::{AuditEntry, AuditRecord};
+use crate::wire::{ByteReader, put_sized};
 
 /// The maximum size of a block, unless its first entry alone is larger.
 pub(super) const BLOCK_BYTES: usize = 256 << 10;

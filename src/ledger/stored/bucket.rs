@@ -9,9 +9,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::key::AggregateKey;
-use crate::ledger::wire::{ByteReader, put_option, put_text, put_time};
 use crate::ledger::{Cadence, Lease, Schedule, ScheduleKey, Task};
 use crate::timestamp::Timestamp;
+use crate::wire::{ByteReader, put_option, put_text, put_time};
 
 const SINGLE: u8 = 1;
 const NAME_AND_TASK: u8 = 2;

@@ -10,13 +10,13 @@ use std::ops::RangeInclusive;
 use tokio::sync::Mutex;
 
 use super::WRITE;
-use super::edition::{self, Edit, Edition, Editions};
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
-use crate::ledger::wire::ByteReader;
 use crate::ledger::{DailyStatistics, Day};
 use crate::store::Selection;
 use crate::store::document::{self, Race, name_of};
+use crate::store::edition::{self, Edit, Edition, Editions};
+use crate::wire::ByteReader;
 
 const KIND: &str = "snapfold.daily";
 /// The maximum number of days in one result.

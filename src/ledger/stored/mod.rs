@@ -10,7 +10,7 @@
 //! | `snapfold.daily` | hash of kind and id | day, then revision | [`days`]: sums of the day |
 //! | `snapfold.schedules` | number of the bucket | 1, 2, 3, ... | [`bucket`]: schedules by hash |
 //!
-//! Only the last versions of `snapfold.daily` and `snapfold.schedules` are kept: see [`edition`].
+//! Only the last versions of `snapfold.daily` and `snapfold.schedules` are kept: see [`Editions`].
 //!
 //! The first two are in the tenant that they describe. Schedules are in the default tenant, so that
 //! finding due ones takes a fixed number of reads for any number of tenants.
@@ -18,7 +18,6 @@
 mod block;
 mod bucket;
 mod days;
-mod edition;
 mod schedules;
 mod trail;
 
@@ -35,10 +34,10 @@ use super::{
 use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::store::document::Documents;
+use crate::store::edition::Editions;
 use crate::store::{Page, SnapshotStore};
 use crate::timestamp::Timestamp;
 use days::Days;
-use edition::Editions;
 use schedules::Schedules;
 use trail::Trails;
 
@@ -105,8 +104,8 @@ impl StoreLedger {
         let documents = Documents::new(Arc::clone(&store), READ);
         Self(Arc::new(LedgerInner {
             store,
-            schedules: Schedules::new(Editions::new(documents.clone())),
-            days: Days::new(Editions::new(documents.clone())),
+            schedules: Schedules::new(Editions::new(documents.clone(), WRITE)),
+            days: Days::new(Editions::new(documents.clone(), WRITE)),
             trails: Trails::new(documents),
         }))
     }

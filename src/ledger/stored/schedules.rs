@@ -7,11 +7,11 @@ use tokio::sync::Mutex;
 
 use super::WRITE;
 use super::bucket::Bucket;
-use super::edition::{self, Edit, Edition, Editions};
 use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::ledger::{Claim, Lease, Schedule, ScheduleKey};
 use crate::store::document::{Document, Race, hash_of};
+use crate::store::edition::{self, Edit, Edition, Editions};
 use crate::store::{Page, Selection};
 use crate::timestamp::Timestamp;
 

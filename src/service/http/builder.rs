@@ -12,6 +12,7 @@ use super::cursor::CursorSeal;
 use super::delivery::Delivery;
 use super::delivery_modes::DeliveryModes;
 use super::guard::{AccessSums, Authenticator, Gate, Limiter, RequestQuota};
+use super::live::{LiveStreams, OpenStreams};
 use super::rendered_states::RenderedStates;
 use super::served::Served;
 use super::write::Writes;
@@ -41,6 +42,7 @@ pub struct DeliveryBuilder {
     jobs: usize,
     ledger: Option<Arc<dyn Ledger>>,
     audits_reads: bool,
+    live: Option<LiveStreams>,
 }
 
 impl Delivery {
@@ -69,6 +71,7 @@ impl DeliveryBuilder {
             jobs: 4,
             ledger: None,
             audits_reads: false,
+            live: None,
         }
     }
 
@@ -166,6 +169,14 @@ impl DeliveryBuilder {
         self
     }
 
+    /// Sends these changes to clients, as server-sent events: a
+    /// [`LiveChanges`](super::LiveChanges), or [`LiveStreams`] with limits. Without it, the paths
+    /// `.../events` answer 404.
+    pub fn live(mut self, streams: impl Into<LiveStreams>) -> Self {
+        self.live = Some(streams.into());
+        self
+    }
+
     /// Sets how many jobs may run at the same time. 4 by default, in each process. The next ones are
     /// answered with 503 and `Retry-After`. With 0, nothing is done asynchronously, so a rebuild or a
     /// prune of a project with more than 100 aggregates is refused.
@@ -257,6 +268,8 @@ impl DeliveryBuilder {
             rendered,
             cursors: CursorSeal(secret),
             downloads: Arc::new(Semaphore::new(self.downloads)),
+            live: self.live,
+            streams: OpenStreams::default(),
             description: OnceLock::new(),
         }))
     }

@@ -83,6 +83,8 @@ use crate::error::{BoxError, Error};
 /// | `.../snapshots/{snapshot}` | one of them, by the id of the list; with `Accept: application/vnd.snapfold.record`, its stored bytes | 200, 206, 304, 416 |
 /// | `/projects/{p}/jobs/{job}` | a job that a write started, with `filter[kind]` if it is of one kind | 200 |
 /// | `/projects/{p}/download` | all states of the project at one instant: `format` (`ndjson` or `zip`), `at` (now by default), `filter[kind]` | 200 |
+/// | `.../events` | what [changes](super::LiveChanges) about an aggregate, as server-sent events; `Last-Event-ID` | 200 |
+/// | `/projects/{p}/events` | the same of a project, or with `filter[kind]` of a kind | 200 |
 /// | `/openapi.json` | this table as an OpenAPI 3.1 document | 200, 304 |
 /// | `/problems/{code}` | what a problem means, and what to do | 200, 304 |
 /// | `/health` | that the service answers; the store is not asked | 200 |

@@ -19,6 +19,7 @@ mod files;
 mod guard;
 mod gzip;
 mod links;
+mod live;
 mod media;
 mod openapi;
 mod problem;
@@ -53,3 +54,4 @@ pub use guard::{
     AnyOf, ApiKey, ApiKeyFile, ApiKeyStore, ApiKeys, Authenticator, Permission, Principal,
     RequestQuota, Scope,
 };
+pub use live::{LiveChanges, LiveEvent, LiveStreams};

@@ -28,6 +28,8 @@ pub(super) enum Resource {
     Diff,
     Snapshots,
     Download,
+    /// The changes of a project, or of an aggregate.
+    Events,
     Snapshot,
     /// The stored bytes of the same.
     Record,
@@ -45,6 +47,7 @@ impl Resource {
             Self::TimeMap
             | Self::Diff
             | Self::Download
+            | Self::Events
             | Self::Record
             | Self::OpenApi
             | Self::Health
@@ -63,7 +66,7 @@ impl Resource {
 
     /// Whether the conditions of a request are evaluated as RFC 9110 says for a GET.
     pub(super) const fn has_conditions(self) -> bool {
-        !matches!(self, Self::Health | Self::Download | Self::Write(_))
+        !matches!(self, Self::Health | Self::Download | Self::Events | Self::Write(_))
     }
 }
 
@@ -206,6 +209,20 @@ pub(super) static ROUTES: &[Route] = &[
         &[QueryParameter::FORMAT, QueryParameter::DOWNLOAD_AT, QueryParameter::FILTER_KIND],
         "download",
         "All states of a project at one instant, as one file",
+    ),
+    read(
+        Resource::Events,
+        "/projects/{project}/events",
+        &[QueryParameter::FILTER_KIND],
+        "streamProjectEvents",
+        "What changes in a project, as server-sent events",
+    ),
+    read(
+        Resource::Events,
+        "/projects/{project}/entities/{kind}/{id}/events",
+        &[],
+        "streamEvents",
+        "What changes about an aggregate, as server-sent events",
     ),
     read(
         Resource::Job,

@@ -10,6 +10,7 @@ use super::cache_policy::CachePolicy;
 use super::cursor::CursorSeal;
 use super::guard::{AccessSums, Gate};
 use super::links::Links;
+use super::live::{LiveStreams, OpenStreams};
 use super::problem::HttpProblem;
 use super::rendered_states::RenderedStates;
 use super::write::Writes;
@@ -33,6 +34,9 @@ pub(super) struct Served {
     pub(super) cursors: CursorSeal,
     /// A permit for each download that may run.
     pub(super) downloads: Arc<Semaphore>,
+    /// `None` if no changes are announced.
+    pub(super) live: Option<LiveStreams>,
+    pub(super) streams: OpenStreams,
     /// The OpenAPI document, which anybody may ask for.
     pub(super) description: OnceLock<Bytes>,
 }

@@ -5,6 +5,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::time::Duration;
 
 use http::{Request, StatusCode};
 use http_body::Body as _;
@@ -15,7 +16,7 @@ use super::media;
 use super::route::{RECORD, ROUTES, Resource, Route};
 use super::snapshot_document::id_text;
 use super::write::WriteAction;
-use super::{ApiKey, ApiKeys, Delivery, Permission, Scope};
+use super::{ApiKey, ApiKeys, Delivery, LiveChanges, LiveStreams, Permission, Scope};
 use crate::backend::memory::{MemoryEvents, MemoryStore};
 use crate::clock::ManualClock;
 use crate::engine::SnapshotEngine;
@@ -69,7 +70,10 @@ impl RouteWorld {
         let created = engine.create(&alice()).await.unwrap();
         let snapshot = id_text(created.meta().unwrap().id());
         let kinds = Kinds::new().with(engine).unwrap();
-        let delivery = Delivery::builder(kinds).authenticator(keys.clone()).build().unwrap();
+        // Streams that end after their first block.
+        let live = LiveStreams::new(LiveChanges::new().unwrap()).duration(Duration::ZERO);
+        let delivery = Delivery::builder(kinds).authenticator(keys.clone()).live(live);
+        let delivery = delivery.build().unwrap();
         let path = "/projects/north/entities/secret/alice";
         let now = call(&delivery, "GET", path, Some(all), "").await;
         let (_, digest) = now.2.rsplit_once('/').unwrap();

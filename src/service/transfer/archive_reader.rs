@@ -9,10 +9,10 @@ use super::frame::{
 use crate::codec::Dictionary;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
-use crate::ledger::wire::ByteReader;
 use crate::mark::Marks;
 use crate::record::Record;
 use crate::timestamp::Timestamp;
+use crate::wire::ByteReader;
 
 const READ: &str = "read an archive";
 

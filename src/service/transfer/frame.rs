@@ -2,10 +2,10 @@
 
 use twox_hash::XxHash3_64;
 
-use crate::ledger::wire::{ByteReader, put_sized, put_text, put_time};
 use crate::mark::{Mark, MarkKind, Marks};
 use crate::record::Record;
 use crate::timestamp::Timestamp;
+use crate::wire::{ByteReader, put_sized, put_text, put_time};
 
 /// The first bytes of an archive. The last of them is the format.
 pub(super) const MAGIC: [u8; 8] = *b"SNFARCH\x01";

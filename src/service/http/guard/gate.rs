@@ -30,7 +30,46 @@ pub(crate) struct Permit<'a> {
     counted: Counted,
 }
 
+/// A client that was admitted, to be asked about again while its answer is sent.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    authenticator: Arc<dyn Authenticator>,
+    request: Parts,
+    permission: Permission,
+    tenant: String,
+    kind: Option<String>,
+}
+
+impl Standing {
+    /// Whether the client would be admitted now. Nothing is counted. If the authenticator fails,
+    /// nobody is admitted.
+    pub(crate) async fn holds(&self) -> bool {
+        let request = &self.request;
+        let known = match self.authenticator.authenticate_at_once(request) {
+            Some(known) => known,
+            None => self.authenticator.authenticate(request).await,
+        };
+        let may = |who: &Principal| who.may(self.permission, &self.tenant, self.kind.as_deref());
+        matches!(known, Ok(Some(ref who)) if may(who))
+    }
+}
+
 impl Gate {
+    /// What is needed to ask about an admitted client again; `None` if everybody is admitted.
+    pub(crate) fn standing(&self, request: &Parts, target: &Target) -> Option<Standing> {
+        let (Self::Guarded(authenticator, _), Some(permission)) = (self, target.route.permission)
+        else {
+            return None;
+        };
+        Some(Standing {
+            authenticator: Arc::clone(authenticator),
+            request: request.clone(),
+            permission,
+            tenant: target.tenant.clone(),
+            kind: target.kind(request).map(|kind| kind.into_owned()),
+        })
+    }
+
     /// Whether everybody may read everything.
     pub(crate) const fn is_open(&self) -> bool {
         matches!(self, Self::Open)

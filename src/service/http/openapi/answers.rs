@@ -30,6 +30,8 @@ pub(super) fn of(resource: Resource) -> Map<String, Value> {
     if resource == Resource::Download {
         put_header("Content-Disposition", "The name under which to save the file.");
         put_header("Content-Location", "The URL that has this file for ever.");
+    } else if resource == Resource::Events {
+        put_header("X-Accel-Buffering", "`no`: a proxy passes on each event at once.");
     } else {
         put_header("Content-Length", "How many bytes the body has.");
     }
@@ -165,6 +167,7 @@ fn content(resource: Resource) -> (&'static str, Value) {
         Resource::Job => ("The job.", document("JobDocument")),
         // What writes answer is described elsewhere, and records with the snapshot.
         Resource::Record | Resource::Write(_) => ("", json!({})),
+        Resource::Events => ("The events.", of("text/event-stream", json!({ "type": "string" }))),
         Resource::Download => {
             let [ndjson, zip] =
                 [ArchiveFormat::Ndjson, ArchiveFormat::Zip].map(ArchiveFormat::media_type);

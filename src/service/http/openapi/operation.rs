@@ -47,7 +47,7 @@ fn problems(route: &Route, is_open: bool) -> Vec<StatusCode> {
     if route.resource.has_conditions() {
         statuses.push(StatusCode::PRECONDITION_FAILED);
     }
-    if matches!(route.resource, Resource::Problem | Resource::Download) {
+    if matches!(route.resource, Resource::Problem | Resource::Download | Resource::Events) {
         statuses.push(StatusCode::NOT_FOUND);
     }
     if route.permission.is_none() {
@@ -145,6 +145,11 @@ fn header_parameters(resource: Resource) -> Vec<Value> {
     }
     if let Resource::Write(action) = resource {
         headers.extend(writes::headers(action));
+    }
+    if resource == Resource::Events {
+        let about = "Begin after the event with this id. If that is not possible, the first event \
+                     is `gap`.";
+        headers.push(schemas::header_parameter("Last-Event-ID", about, &schemas::text()));
     }
     if resource == Resource::Entity {
         let about = "Answer 302 to the state at this date (RFC 7089). Not used together with `at` or \

@@ -5,6 +5,7 @@ mod diff;
 mod download;
 mod entities;
 mod entity;
+mod events;
 mod job;
 mod record;
 mod snapshot;
@@ -71,6 +72,7 @@ pub(super) async fn answer(
         Resource::Diff => Box::pin(reading.diff()).await,
         Resource::Snapshots => Box::pin(reading.snapshots()).await,
         Resource::Download => Box::pin(reading.download()).await,
+        Resource::Events => reading.events(),
         Resource::Snapshot => Box::pin(reading.snapshot()).await,
         Resource::Record => Box::pin(reading.record()).await,
         Resource::Job => reading.job(),

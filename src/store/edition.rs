@@ -9,19 +9,20 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::WRITE;
+use super::document::{Document, Documents};
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
-use crate::ledger::wire::ByteReader;
 use crate::store::Selection;
-use crate::store::document::{Document, Documents};
+use crate::wire::ByteReader;
 
 /// The number of writers whose last write is listed.
 const WRITERS: usize = 32;
 
 #[derive(Clone)]
-pub(super) struct Editions {
+pub(crate) struct Editions {
     documents: Documents,
+    /// What errors call a write.
+    write: &'static str,
     /// Distinguishes this handle from all other writers. Its value has no other meaning.
     own: u64,
     written: Arc<AtomicU64>,
@@ -30,8 +31,8 @@ pub(super) struct Editions {
 /// A version of a document, and the writes that led to it. If there is none yet, version 0 or the
 /// version before the first of a range.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Edition {
-    pub(super) version: u64,
+pub(crate) struct Edition {
+    pub(crate) version: u64,
     writes: Vec<EditionWrite>,
 }
 
@@ -39,7 +40,7 @@ pub(super) struct Edition {
 type EditionWrite = (u64, u64);
 
 impl Edition {
-    pub(super) const fn none(version: u64) -> Self {
+    pub(crate) const fn none(version: u64) -> Self {
         Self { version, writes: Vec::new() }
     }
 
@@ -65,20 +66,21 @@ impl Edition {
 }
 
 /// A change of a document based on `from`, the newest version at or below `last`.
-pub(super) struct Edit {
-    pub(super) key: AggregateKey,
-    pub(super) from: Edition,
-    pub(super) last: u64,
-    pub(super) content: Vec<u8>,
+pub(crate) struct Edit {
+    pub(crate) key: AggregateKey,
+    pub(crate) from: Edition,
+    pub(crate) last: u64,
+    pub(crate) content: Vec<u8>,
 }
 
 impl Editions {
-    pub(super) fn new(documents: Documents) -> Self {
-        let own = RandomState::new().hash_one("ledger");
-        Self { documents, own, written: Arc::default() }
+    /// `write` is what errors call a write.
+    pub(crate) fn new(documents: Documents, write: &'static str) -> Self {
+        let own = RandomState::new().hash_one(write);
+        Self { documents, write, own, written: Arc::default() }
     }
 
-    pub(super) async fn get(
+    pub(crate) async fn get(
         &self,
         key: &AggregateKey,
         last: u64,
@@ -86,7 +88,7 @@ impl Editions {
         self.documents.get(key, last).await
     }
 
-    pub(super) async fn get_many(
+    pub(crate) async fn get_many(
         &self,
         keys: &[AggregateKey],
     ) -> Result<Vec<Option<Document>>, Error> {
@@ -95,7 +97,7 @@ impl Editions {
 
     /// Makes each change, unless another node has changed that document first. Returns the changes
     /// that were made.
-    pub(super) async fn write(&self, edits: &[Edit]) -> Result<Vec<Option<Edition>>, Error> {
+    pub(crate) async fn write(&self, edits: &[Edit]) -> Result<Vec<Option<Edition>>, Error> {
         let mut made = Vec::with_capacity(edits.len());
         let mut documents = Vec::with_capacity(edits.len());
         for edit in edits {
@@ -132,17 +134,17 @@ impl Editions {
             "{WRITERS} other nodes wrote at the same time, so the outcome of this write is \
              unknown: check the stored data before you retry"
         );
-        Err(Error::new(ErrorKind::Conflict, WRITE, message).with_retry(Retry::Unknown))
+        Err(Error::new(ErrorKind::Conflict, self.write, message).with_retry(Retry::Unknown))
     }
 
     /// Deletes versions that newer ones have replaced. Errors are ignored: the versions do no harm.
-    pub(super) async fn forget(&self, key: &AggregateKey, selection: Selection<'_>) {
+    pub(crate) async fn forget(&self, key: &AggregateKey, selection: Selection<'_>) {
         self.documents.forget(key, selection).await;
     }
 }
 
 /// Parses the content of a version with `parse`, and returns the version and the parsed content.
-pub(super) fn read<T>(
+pub(crate) fn read<T>(
     document: &Document,
     key: &AggregateKey,
     parse: impl FnOnce(&[u8]) -> Option<T>,
