@@ -10,6 +10,7 @@ mod id;
 mod list;
 mod part;
 mod status;
+mod stored;
 
 use std::fmt;
 
@@ -25,6 +26,7 @@ pub use id::PublicationId;
 pub use list::PublicationsRequest;
 pub use part::PublicationPart;
 pub use status::{PublicationFailure, PublicationStatus};
+pub use stored::StorePublications;
 
 /// What came of [`PublicationStore::create`].
 #[derive(Clone, Debug, PartialEq, Eq)]
