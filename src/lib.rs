@@ -93,7 +93,7 @@
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `memory` | yes | [`MemoryStore`], [`MemoryEvents`] and `artifact::MemoryArtifacts`, for tests and examples |
-//! | `file` | yes | `FileStore`, a durable log in a directory, for one process at a time |
+//! | `file` | yes | `FileStore`, a durable log in a directory, for one process at a time; `file::FileArtifacts`, [artifacts](artifact) in a directory, for several |
 //! | `postgres` | | `PostgresStore` and `PostgresEvents`, for several machines; needs Rust 1.94 |
 //! | `object-store` | | `object_store`: [artifacts](artifact) in S3, Google Cloud Storage, Azure and others, for the application's own client |
 //! | `postcard` | yes | [`Postcard`](codec::Postcard), the default codec, and [`SnapshotEngine::builder`] |

@@ -196,6 +196,14 @@ fn the_artifacts_are_exported_and_cross_threads() {
     let _: Option<&dyn ArtifactStore> = None;
 }
 
+#[cfg(feature = "file")]
+#[test]
+fn the_artifacts_in_files_are_exported_and_cross_threads() {
+    use snapfold::file::FileArtifacts;
+    crosses_threads::<FileArtifacts>();
+    prints::<FileArtifacts>();
+}
+
 #[cfg(feature = "object-store")]
 #[test]
 fn the_artifacts_in_object_stores_are_exported_and_cross_threads() {
