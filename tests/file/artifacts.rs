@@ -96,7 +96,7 @@ async fn a_process_that_is_killed_leaves_what_was_acknowledged_and_nothing_else(
     let watcher = FileArtifacts::open(dir.path()).unwrap();
     let (mut there, mut gone) = (Vec::new(), Vec::new());
     let mut left = 0;
-    for round in 0..12_usize {
+    for round in 0..14_usize {
         let mut child = child(test, dir.path(), &round.to_string());
         let mut reader = BufReader::new(child.stdout.take().unwrap());
         let (mut line, mut lines, mut open) = (String::new(), 3 + 4 * round, None);
