@@ -231,6 +231,17 @@ fn the_services_are_exported_and_cross_threads() {
     let _: Option<&dyn SchedulerObserver> = None;
 }
 
+#[cfg(feature = "publish")]
+#[test]
+fn the_urls_of_uploads_are_exported_and_cross_threads() {
+    use snapfold::service::publish::{
+        UploadGrant, UploadKeys, UploadQuery, UploadUrlVerdict, UploadUrls,
+    };
+    crosses_threads::<(UploadUrls, UploadKeys, UploadQuery)>();
+    prints::<(UploadUrls, UploadKeys, UploadQuery)>();
+    is_value::<(UploadGrant<'_>, UploadUrlVerdict, UploadQuery)>();
+}
+
 #[cfg(feature = "cli")]
 #[test]
 fn the_command_line_is_exported_and_crosses_threads() {
