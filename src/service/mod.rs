@@ -1,6 +1,6 @@
 //! Services that work on many aggregates, beside an application: the [`Scheduler`] runs what is
 //! stored in a ledger, a [`Batch`] does one thing now, [`transfer`] moves snapshots between stores,
-//! and `http` (with the feature of that name) serves states.
+//! `http` serves states, and `publish` takes them from clients (with the features of these names).
 
 #[cfg(feature = "progress")]
 mod bar;
@@ -9,6 +9,8 @@ mod counts;
 mod coverage;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "publish")]
+pub mod publish;
 mod savepoint;
 mod scheduler;
 mod sizes;
