@@ -93,7 +93,7 @@
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `memory` | yes | [`MemoryStore`], [`MemoryEvents`] and `artifact::MemoryArtifacts`, for tests and examples |
-//! | `file` | yes | `FileStore`, a durable log in a directory, for one process at a time |
+//! | `file` | yes | `FileStore`, a durable log in a directory, for one process at a time; `file::FileArtifacts`, [artifacts](artifact) in a directory, for several |
 //! | `postgres` | | `PostgresStore` and `PostgresEvents`, for several machines; needs Rust 1.94 |
 //! | `object-store` | | `object_store`: [artifacts](artifact) in S3, Google Cloud Storage, Azure and others, for the application's own client |
 //! | `postcard` | yes | [`Postcard`](codec::Postcard), the default codec, and [`SnapshotEngine::builder`] |
@@ -105,6 +105,7 @@
 //! | `schedules` | | [`Cadence::cron`](ledger::Cadence::cron): cron expressions in schedules; time zones in schedules and in [`retention::Policy`] |
 //! | `cli` | | the command `snapfold`, and [`cli`], the same command with an application's aggregates; needs Rust 1.94 |
 //! | `http` | | [`service::http`]: states over HTTP, with exact caching and time travel, for the application's own server |
+//! | `publish` | | [`service::publish`]: signed URLs with which clients send artifacts to a server of their own |
 //! | `conformance` | | [`conformance`]: test kits for stores, event sources, ledgers, artifact stores and aggregates |
 //! | `progress` | | `service::progress_bar`, a bar for batches on a terminal |
 //! | `tracing`, `metrics` | | [`engine::telemetry`]: observers for the crates of these names |
@@ -141,7 +142,7 @@ mod key;
 mod key_locks;
 pub mod layer;
 pub mod ledger;
-#[cfg(any(feature = "file", feature = "object-store"))]
+#[cfg(any(feature = "file", feature = "object-store", all(test, feature = "publish")))]
 mod little_endian;
 pub mod manager;
 mod mark;

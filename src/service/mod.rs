@@ -1,7 +1,7 @@
 //! Services that work on many aggregates, beside an application: the [`Scheduler`] runs what is
 //! stored in a ledger, a [`Batch`] does one thing now, [`transfer`] moves snapshots between stores,
-//! `http` (with the feature of that name) serves states, and `webhook` (with the feature `webhooks`)
-//! sends messages to other servers.
+//! `http` serves states, `publish` takes artifacts from clients, and `webhook` sends messages to other
+//! servers (with the features `http`, `publish` and `webhooks`).
 
 #[cfg(feature = "progress")]
 mod bar;
@@ -10,6 +10,8 @@ mod counts;
 mod coverage;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "publish")]
+pub mod publish;
 mod savepoint;
 mod scheduler;
 mod sizes;

@@ -10,6 +10,7 @@
     reason = "a test may panic"
 )]
 
+mod artifacts;
 #[cfg(feature = "memory")]
 mod at_time;
 mod damage;

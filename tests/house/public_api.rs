@@ -196,6 +196,14 @@ fn the_artifacts_are_exported_and_cross_threads() {
     let _: Option<&dyn ArtifactStore> = None;
 }
 
+#[cfg(feature = "file")]
+#[test]
+fn the_artifacts_in_files_are_exported_and_cross_threads() {
+    use snapfold::file::FileArtifacts;
+    crosses_threads::<FileArtifacts>();
+    prints::<FileArtifacts>();
+}
+
 #[cfg(feature = "object-store")]
 #[test]
 fn the_artifacts_in_object_stores_are_exported_and_cross_threads() {
@@ -221,6 +229,17 @@ fn the_services_are_exported_and_cross_threads() {
     let _ = snapfold::service::progress_bar(7);
     is_value::<(MissedRuns, RunCounts, SchedulerStatistics)>();
     let _: Option<&dyn SchedulerObserver> = None;
+}
+
+#[cfg(feature = "publish")]
+#[test]
+fn the_urls_of_uploads_are_exported_and_cross_threads() {
+    use snapfold::service::publish::{
+        UploadGrant, UploadKeys, UploadQuery, UploadUrlVerdict, UploadUrls,
+    };
+    crosses_threads::<(UploadUrls, UploadKeys, UploadQuery)>();
+    prints::<(UploadUrls, UploadKeys, UploadQuery)>();
+    is_value::<(UploadGrant<'_>, UploadUrlVerdict, UploadQuery)>();
 }
 
 #[cfg(feature = "cli")]

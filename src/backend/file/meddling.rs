@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use crate::backend::file::config::FileStoreConfig;
 use crate::backend::file::core::Core;
 use crate::backend::file::disk::sim::SimDisk;
-use crate::backend::file::disk::{Disk, DiskFile, Locking};
+use crate::backend::file::disk::{Disk, DiskFile, Locking, PathKind};
 use crate::backend::file::maintain::verify::verify;
 use crate::backend::file::read::Patience;
 use crate::backend::file::recover::open_read_only::open_read_only;
@@ -38,6 +38,9 @@ impl std::fmt::Debug for MeddlingDisk {
 impl Disk for MeddlingDisk {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         self.disk.create_dir(dir)
+    }
+    fn look(&self, path: &Path) -> io::Result<PathKind> {
+        self.disk.look(path)
     }
     fn files(&self, dir: &Path) -> io::Result<Vec<String>> {
         self.disk.files(dir)

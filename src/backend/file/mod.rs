@@ -1,4 +1,5 @@
-//! Snapshots in a directory: [`FileStore`], an append-only log with an index in memory.
+//! Snapshots in a directory: [`FileStore`], an append-only log with an index in memory. And artifacts
+//! in a directory, which is another one: [`FileArtifacts`].
 //!
 //! Only one process can open a directory for writing at a time, and any number can open it read-only
 //! ([`FileStore::open_read_only`]) beside it. [`FileStore::open`] uses the default settings,
@@ -13,6 +14,7 @@
 // | `disk` | the operating system: files, syncs, the lock of a directory |
 // | `format` | the byte formats: frames, manifest, index files, names, checksums |
 // | `errors` | converts failures of the modules above into errors |
+// | `artifacts` | another store, `FileArtifacts`; it shares only what is above |
 // | `index` | the position of each snapshot, in memory |
 // | `core` | the state of an open store: segments, the end of the log, manifest, locks |
 // | `write` | puts, deletes and marks, one file for each stage from the check to the index |
@@ -21,6 +23,7 @@
 // | `maintain` | the background thread, compaction, backup, verify, repair |
 // | `store` | the handle, `FileStore` |
 
+mod artifacts;
 mod config;
 mod core;
 mod disk;
@@ -41,6 +44,7 @@ mod stats;
 mod store;
 mod write;
 
+pub use artifacts::FileArtifacts;
 pub use config::{Durability, FileStoreConfig, ZeroAhead};
 pub use maintain::backup::BackedUp;
 pub use maintain::compact::Compacted;

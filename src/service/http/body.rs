@@ -51,6 +51,19 @@ impl DeliveryBody {
         Self { left: Left::Streamed(Mutex::new(Box::pin(chunks))), stated: None }
     }
 
+    /// A body of `length` bytes that is read while it is sent, or, for a HEAD, only their length.
+    #[cfg(feature = "publish")]
+    pub(super) fn sized(
+        chunks: impl Stream<Item = Result<Bytes, Error>> + Send + 'static,
+        length: u64,
+        with_body: bool,
+    ) -> Self {
+        let is_sent = with_body && length > 0;
+        let left =
+            if is_sent { Left::Streamed(Mutex::new(Box::pin(chunks))) } else { Left::Nothing };
+        Self { left, stated: Some(length) }
+    }
+
     /// An answer without a body.
     pub(super) fn nothing(status: StatusCode) -> Response<Self> {
         let mut response = Response::new(Self { left: Left::Nothing, stated: Some(0) });
@@ -97,7 +110,7 @@ impl Body for DeliveryBody {
         match &self.left {
             Left::Nothing => SizeHint::with_exact(0),
             Left::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Left::Streamed(_) => SizeHint::default(),
+            Left::Streamed(_) => self.stated.map_or_else(SizeHint::default, SizeHint::with_exact),
         }
     }
 }

@@ -13,6 +13,8 @@ use super::delivery::Delivery;
 use super::delivery_modes::DeliveryModes;
 use super::guard::{AccessSums, Authenticator, Gate, Limiter, RequestQuota};
 use super::live::{LiveStreams, OpenStreams};
+#[cfg(feature = "publish")]
+use super::publish::Publishing;
 use super::rendered_states::RenderedStates;
 use super::served::Served;
 use super::write::Writes;
@@ -21,6 +23,8 @@ use crate::error::{Error, ErrorKind};
 use crate::ledger::Ledger;
 use crate::manager::Kinds;
 use crate::random::random;
+#[cfg(feature = "publish")]
+use crate::service::publish::{Publisher, UploadUrls};
 
 const NAME: &str = "build a delivery";
 
@@ -43,6 +47,8 @@ pub struct DeliveryBuilder {
     ledger: Option<Arc<dyn Ledger>>,
     audits_reads: bool,
     live: Option<LiveStreams>,
+    #[cfg(feature = "publish")]
+    publishing: Option<Box<Publishing>>,
 }
 
 impl Delivery {
@@ -72,6 +78,8 @@ impl DeliveryBuilder {
             ledger: None,
             audits_reads: false,
             live: None,
+            #[cfg(feature = "publish")]
+            publishing: None,
         }
     }
 
@@ -211,13 +219,34 @@ impl DeliveryBuilder {
         self
     }
 
+    /// Lets clients publish, with this publisher. `urls` signs the URLs to which they send artifacts
+    /// that the store does not take itself, and `origin` is where clients reach this service, such as
+    /// `https://api.example.com`: those URLs begin with it and the [prefix](Self::prefix).
+    ///
+    /// Give all nodes the same keys. Who may publish needs [`Permission::Publish`] for all kinds of the
+    /// project; give the publisher a [ledger](crate::service::publish::PublisherBuilder::ledger) to have
+    /// an audit trail of it.
+    ///
+    /// [`Permission::Publish`]: super::Permission::Publish
+    #[cfg(feature = "publish")]
+    pub fn publisher(
+        mut self,
+        publisher: Publisher,
+        urls: Arc<UploadUrls>,
+        origin: impl Into<String>,
+    ) -> Self {
+        self.publishing = Some(Box::new(Publishing { publisher, urls, origin: origin.into() }));
+        self
+    }
+
     /// Builds the service.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] unless exactly one of [`authenticator`](Self::authenticator) and
     /// [`open_to_everybody`](Self::open_to_everybody) was called, or if the prefix is neither empty
     /// nor a path without a slash at its end, or if the [modes](Self::modes) do not allow the other
-    /// settings; [`ErrorKind::Unsupported`] if the operating system has no random bits for a secret.
+    /// settings, or if the origin of a publisher is not one;
+    /// [`ErrorKind::Unsupported`] if the operating system has no random bits for a secret.
     pub fn build(self) -> Result<Delivery, Error> {
         let invalid = |message: &str| Error::new(ErrorKind::InvalidInput, NAME, message);
         let contradiction = self
@@ -251,6 +280,12 @@ impl DeliveryBuilder {
         if !(self.prefix.is_empty() || is_path && is_plain) {
             return Err(invalid("the prefix is no path: use one such as /api/v1"));
         }
+        #[cfg(feature = "publish")]
+        if self.publishing.as_ref().is_some_and(|it| !Publishing::is_origin(&it.origin)) {
+            return Err(invalid(
+                "the origin is no scheme and host: use one such as https://example.com",
+            ));
+        }
         let secret = match self.cursor_secret {
             Some(secret) => secret,
             None => random(NAME)?,
@@ -270,6 +305,8 @@ impl DeliveryBuilder {
             downloads: Arc::new(Semaphore::new(self.downloads)),
             live: self.live,
             streams: OpenStreams::default(),
+            #[cfg(feature = "publish")]
+            publishing: self.publishing,
             description: OnceLock::new(),
         }))
     }

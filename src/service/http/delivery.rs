@@ -16,12 +16,16 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::body::DeliveryBody;
+#[cfg(feature = "publish")]
+use super::guard::AccessNote;
 use super::guard::{AccessSums, Permit};
 use super::media::Media;
 use super::problem::HttpProblem;
+#[cfg(feature = "publish")]
+use super::publish::{self, PublishResource};
 use super::read;
 use super::redirect::redirect;
-use super::request_body::read_request;
+use super::request_body::{MAX_REQUEST, read_request};
 use super::route::{Resource, Target, methods_of};
 use super::served::Served;
 use super::write;
@@ -157,7 +161,7 @@ impl Delivery {
         let path = request.uri.path();
         let path = path.strip_prefix(&self.0.prefix).unwrap_or(path);
         if request.method == Method::OPTIONS
-            && let Some(methods) = methods_of(path)
+            && let Some(methods) = methods_of(path, self.0.publishes())
         {
             let mut response = DeliveryBody::nothing(StatusCode::NO_CONTENT);
             if let Ok(methods) = HeaderValue::from_str(&methods) {
@@ -165,7 +169,7 @@ impl Delivery {
             }
             return Ok(ControlFlow::Break(response));
         }
-        let mut target = Target::resolve(path, &request.method)?;
+        let mut target = Target::resolve(path, &request.method, self.0.publishes())?;
         if !target.is_canonical {
             let moved = target.route.canonical(path);
             let query = request.uri.query().map_or_else(String::new, |query| format!("?{query}"));
@@ -185,6 +189,40 @@ impl Delivery {
         Ok(ControlFlow::Continue(target))
     }
 
+    /// Answers what changes a publication.
+    #[cfg(feature = "publish")]
+    async fn publish<B>(
+        &self,
+        request: &Parts,
+        mut target: Target,
+        resource: PublishResource,
+        access: Option<AccessNote<'_>>,
+        (media, body): (Option<Media>, B),
+    ) -> Result<Response<DeliveryBody>, HttpProblem>
+    where
+        B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+    {
+        if resource == PublishResource::Upload {
+            return publish::upload(&self.0, request, &target, body).await;
+        }
+        let known = self.0.gate.identify(request, target.route.permission, access).await?;
+        // Who is unknown sends no body. The project has to be known before anybody is admitted to it.
+        let (permit, body) = if resource.has_project_in_body() {
+            let body = read_request(body, publish::MAX_BODY).await?;
+            target.tenant = publish::project_of(&body)?;
+            (known.permit(request, &target)?, body)
+        } else {
+            let permit = known.permit(request, &target)?;
+            let body = if target.route.takes_body() {
+                read_request(body, publish::MAX_BODY).await?
+            } else {
+                Bytes::new()
+            };
+            (permit, body)
+        };
+        self.answer(request, &permit, media, body).await
+    }
+
     async fn answer(
         &self,
         request: &Parts,
@@ -195,6 +233,10 @@ impl Delivery {
         let mut answer = match permit.target().route.resource {
             Resource::Write(action) => {
                 Box::pin(write::answer(&self.0, request, permit, media, (action, body))).await
+            }
+            #[cfg(feature = "publish")]
+            Resource::Publish(resource) if !resource.is_read() => {
+                Box::pin(publish::answer(&self.0, request, permit, media, (resource, body))).await
             }
             _ => read::answer(&self.0, request, permit, media).await,
         };
@@ -229,9 +271,17 @@ where
                     ControlFlow::Continue(target) => target,
                     ControlFlow::Break(answer) => return Ok(answer),
                 };
+                #[cfg(feature = "publish")]
+                if let Resource::Publish(resource) = target.route.resource
+                    && !resource.is_read()
+                {
+                    let with = (media, body);
+                    return Box::pin(delivery.publish(&request, target, resource, access, with))
+                        .await;
+                }
                 let permit = delivery.0.gate.admit(&request, &target, access).await?;
                 let body = if target.route.takes_body() {
-                    Box::pin(read_request(body)).await?
+                    Box::pin(read_request(body, MAX_REQUEST)).await?
                 } else {
                     Bytes::new()
                 };

@@ -24,6 +24,8 @@ mod media;
 mod openapi;
 mod problem;
 mod problem_kind;
+#[cfg(feature = "publish")]
+mod publish;
 mod query;
 mod query_parameter;
 mod read;

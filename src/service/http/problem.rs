@@ -157,6 +157,14 @@ impl HttpProblem {
             .header(RETRY_AFTER, HeaderValue::from(seconds))
     }
 
+    /// The project has as many pending publications as it may have.
+    #[cfg(feature = "publish")]
+    pub(super) fn too_many_pending(detail: impl Into<String>) -> Self {
+        Self::new(ProblemKind::TOO_MANY_PENDING)
+            .detail(detail)
+            .header(RETRY_AFTER, HeaderValue::from_static("60"))
+    }
+
     pub(super) const fn code(&self) -> &'static str {
         self.kind.code
     }

@@ -60,6 +60,12 @@ problems! {
          whether or not the resource exists."
         "Ask the operator for a key that allows it."
 
+    WRONG_SIGNATURE FORBIDDEN "wrong-signature"
+        "The URL is not one that was signed"
+        "The path, the query or the method is not that of a signed URL. The answer is the same \
+         whether or not the publication exists."
+        "Use the URL exactly as the publication names it."
+
     NOT_FOUND NOT_FOUND "not-found"
         "There is no such resource"
         "Nothing has this URL: the path is unknown, or no event of the aggregate was recorded by then, \
@@ -103,6 +109,17 @@ problems! {
         "The first request with this idempotency key is not answered yet."
         "Send it again after the seconds in the header Retry-After to get its answer."
 
+    ALREADY_UPLOADED CONFLICT "already-uploaded"
+        "The artifact was uploaded before"
+        "Each artifact of a publication is taken once, and this one has arrived."
+        "Finalise the publication, or begin another one."
+
+    ARTIFACTS_MISSING CONFLICT "artifacts-missing"
+        "Artifacts have not been uploaded"
+        "The publication cannot be completed before all of its artifacts have arrived. The detail \
+         names those that have not."
+        "Upload them, and finalise the publication again."
+
     HISTORY_GONE GONE "history-gone"
         "The beginning of the history is gone"
         "The first events of the aggregate were removed, and no snapshot from which this state could \
@@ -113,6 +130,22 @@ problems! {
         "The request was answered, and its answer was too large to be kept"
         "The write was made once, by the first request with this idempotency key."
         "Read what is stored."
+
+    PUBLICATION_FAILED GONE "publication-failed"
+        "The publication has failed"
+        "It was given up, or not finalised in time. The detail says which. Nothing can be added to it."
+        "Begin another publication. Artifacts that were stored need not be sent again if their size and \
+         hash are declared."
+
+    UPLOAD_EXPIRED GONE "upload-expired"
+        "The signed URL has expired"
+        "The URL was signed for a time that is over, or with a key that is not used any more."
+        "Send the request that began the publication again, with the same key, to get other URLs."
+
+    LENGTH_REQUIRED LENGTH_REQUIRED "length-required"
+        "The length of the body is needed"
+        "An artifact is only taken if the header Content-Length says how many bytes follow."
+        "Send the header Content-Length."
 
     PRECONDITION_FAILED PRECONDITION_FAILED "precondition-failed"
         "The resource is not the expected one"
@@ -126,8 +159,8 @@ problems! {
 
     UNSUPPORTED_MEDIA_TYPE UNSUPPORTED_MEDIA_TYPE "unsupported-media-type"
         "The body has another media type"
-        "The body of a write is JSON."
-        "Send `Content-Type: application/json`."
+        "The body of a write is JSON, and an artifact has the type that was declared."
+        "Send `Content-Type: application/json`, or the type of the artifact."
 
     UNSATISFIABLE RANGE_NOT_SATISFIABLE "range-not-satisfiable"
         "The body does not have this range"
@@ -138,6 +171,17 @@ problems! {
         "Another request had this idempotency key"
         "A request with another method, path, query or body was sent with the same key."
         "Use a new key for each request."
+
+    WRONG_CONTENT UNPROCESSABLE_ENTITY "wrong-content"
+        "The content is not what was declared"
+        "The size or the hash of an artifact differs, or it is a record that cannot be accepted. The \
+         detail says which. It was not stored."
+        "Upload the right content, which is possible until the publication expires, or begin another one."
+
+    TOO_MANY_PENDING TOO_MANY_REQUESTS "too-many-pending"
+        "Too many publications are pending"
+        "The project has as many publications as it may have that are neither completed nor failed."
+        "Finalise or abort some of them, or wait until they expire."
 
     TOO_MANY_REQUESTS TOO_MANY_REQUESTS "too-many-requests"
         "The quota is used up"

@@ -28,9 +28,37 @@ const fn optional(name: &'static str, form: ParameterForm, about: &'static str) 
     QueryParameter { name, about, form, is_required: false }
 }
 
+#[cfg(feature = "publish")]
+const fn required(name: &'static str, about: &'static str) -> QueryParameter {
+    QueryParameter { name, about, form: ParameterForm::Text, is_required: true }
+}
+
 impl QueryParameter {
     pub(super) const FILTER_KIND: Self =
         optional("filter[kind]", ParameterForm::Text, "Only aggregates of this kind.");
+
+    #[cfg(feature = "publish")]
+    pub(super) const FILTER_COLLECTION: Self =
+        optional("filter[collection]", ParameterForm::Text, "Only those of this collection.");
+
+    #[cfg(feature = "publish")]
+    pub(super) const FILTER_TAG: Self =
+        optional("filter[tag]", ParameterForm::Text, "Only those with this tag.");
+
+    #[cfg(feature = "publish")]
+    pub(super) const FILTER_STATUS: Self = optional(
+        "filter[status]",
+        ParameterForm::OneOf(&["completed", "all"]),
+        "`completed` by default. `all` is for those who may publish.",
+    );
+
+    /// The query of a signed URL. Use it as it was given.
+    #[cfg(feature = "publish")]
+    pub(super) const SIGNATURE: &[Self] = &[
+        required("exp", "Until when the URL is valid, in seconds since 1970."),
+        required("kid", "The key that signed it."),
+        required("sig", "The signature."),
+    ];
 
     pub(super) const PAGE_SIZE: Self = optional(
         "page[size]",

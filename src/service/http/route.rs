@@ -9,11 +9,15 @@ use http::{HeaderMap, Method};
 use super::guard::Permission;
 use super::media;
 use super::problem::HttpProblem;
+#[cfg(feature = "publish")]
+use super::publish::{PUBLISH_ROUTES, PublishResource};
 use super::query_parameter::QueryParameter;
 use super::segment;
 use super::snapshot_document;
 use super::write::WriteAction;
 use crate::key::AggregateKey;
+#[cfg(feature = "publish")]
+use crate::publication::PublicationId;
 use crate::snapshot_id::SnapshotId;
 
 /// What a path names.
@@ -35,6 +39,8 @@ pub(super) enum Resource {
     Record,
     Job,
     Write(WriteAction),
+    #[cfg(feature = "publish")]
+    Publish(PublishResource),
     OpenApi,
     Health,
     Problem,
@@ -52,6 +58,8 @@ impl Resource {
             | Self::OpenApi
             | Self::Health
             | Self::Problem => true,
+            #[cfg(feature = "publish")]
+            Self::Publish(it) => matches!(it, PublishResource::Artifact | PublishResource::Upload),
             Self::Entities
             | Self::Entity
             | Self::Versions
@@ -66,6 +74,10 @@ impl Resource {
 
     /// Whether the conditions of a request are evaluated as RFC 9110 says for a GET.
     pub(super) const fn has_conditions(self) -> bool {
+        #[cfg(feature = "publish")]
+        if let Self::Publish(resource) = self {
+            return resource.is_read();
+        }
         !matches!(self, Self::Health | Self::Download | Self::Events | Self::Write(_))
     }
 }
@@ -300,7 +312,9 @@ pub(super) struct Target {
     pub(super) key: Option<AggregateKey>,
     pub(super) version: u64,
     pub(super) snapshot: Option<SnapshotId>,
-    /// The digest of a state, the id of a job, or the code of a problem.
+    #[cfg(feature = "publish")]
+    pub(super) publication: Option<PublicationId>,
+    /// The digest of a state, the id of a job, the name of an artifact, or the code of a problem.
     pub(super) last: String,
     /// Whether the path has the one form of each of its segments.
     pub(super) is_canonical: bool,
@@ -314,11 +328,17 @@ impl Target {
         }
     }
 
-    /// Finds what `path` names, below the prefix, and what `method` does to it.
-    pub(super) fn resolve(path: &str, method: &Method) -> Result<Self, HttpProblem> {
+    /// Finds what `path` names, below the prefix, and what `method` does to it. `publishes` says whether
+    /// there are publications.
+    pub(super) fn resolve(
+        path: &str,
+        method: &Method,
+        publishes: bool,
+    ) -> Result<Self, HttpProblem> {
         let segments = PathSegments::of(path);
-        let Some(row) = segments.fitting().find(|row| row.route.methods.contains(method)) else {
-            return Err(match methods_of(path) {
+        let mut rows = segments.fitting(publishes);
+        let Some(row) = rows.find(|row| row.route.methods.contains(method)) else {
+            return Err(match methods_of(path, publishes) {
                 None => HttpProblem::not_found("no route has this path"),
                 Some(allowed) => HttpProblem::method(&allowed),
             });
@@ -326,6 +346,8 @@ impl Target {
         let route = row.route;
         let (mut tenant, mut kind, mut id) = (Cow::Borrowed(""), Cow::Borrowed(""), None);
         let (mut version, mut snapshot, mut last) = (0, None, String::new());
+        #[cfg(feature = "publish")]
+        let mut publication = None;
         let mut is_canonical = true;
         for (part, segment) in row.parts.iter().zip(segments.all()) {
             match *part {
@@ -334,7 +356,9 @@ impl Target {
                         HttpProblem::not_found("a version is a number without leading zeros")
                     })?;
                 }
-                "{digest}" | "{job}" | "{code}" => segment.clone_into(&mut last),
+                #[cfg(feature = "publish")]
+                "{publication}" => publication = segment.parse().ok(),
+                "{digest}" | "{job}" | "{code}" | "{artifact}" => segment.clone_into(&mut last),
                 "{snapshot}" => {
                     let form = "a snapshot has the id that the list shows";
                     let id = snapshot_document::parse_id(segment);
@@ -362,7 +386,17 @@ impl Target {
             None => None,
         };
         let tenant = tenant.into_owned();
-        Ok(Self { route, tenant, key, version, snapshot, last, is_canonical })
+        Ok(Self {
+            route,
+            tenant,
+            key,
+            version,
+            snapshot,
+            #[cfg(feature = "publish")]
+            publication,
+            last,
+            is_canonical,
+        })
     }
 
     /// The kind that a request concerns; `None` if it concerns all kinds of the tenant.
@@ -376,6 +410,15 @@ impl Target {
     }
 }
 
+/// All routes, and those of publications where there are any.
+pub(super) fn all_routes(publishes: bool) -> impl Iterator<Item = &'static Route> {
+    #[cfg(feature = "publish")]
+    let more = PUBLISH_ROUTES;
+    #[cfg(not(feature = "publish"))]
+    let more: &[Route] = &[];
+    ROUTES.iter().chain(more.iter().filter(move |_| publishes))
+}
+
 /// A route, with its path split into segments.
 struct SplitRoute {
     route: &'static Route,
@@ -384,8 +427,7 @@ struct SplitRoute {
 
 /// The table, split once: every request looks for its path in it.
 static ROWS: LazyLock<Vec<SplitRoute>> = LazyLock::new(|| {
-    ROUTES
-        .iter()
+    all_routes(true)
         .map(|route| SplitRoute { route, parts: route.path.split('/').collect() })
         .collect()
 });
@@ -427,8 +469,9 @@ impl<'a> PathSegments<'a> {
     }
 
     /// The rows of the table that have such a path.
-    fn fitting(&self) -> impl Iterator<Item = &'static SplitRoute> {
-        ROWS.iter().filter(|row| {
+    fn fitting(&self, publishes: bool) -> impl Iterator<Item = &'static SplitRoute> {
+        let count = if publishes { ROWS.len() } else { ROUTES.len() };
+        ROWS.iter().take(count).filter(|row| {
             row.parts.len() == self.count
                 && row.parts.iter().zip(self.all()).all(|(part, segment)| {
                     *part == segment || part.starts_with('{') && !segment.is_empty()
@@ -456,9 +499,9 @@ impl Route {
 }
 
 /// The methods of a path, as in the header `Allow`; `None` if no route has the path.
-pub(super) fn methods_of(path: &str) -> Option<String> {
+pub(super) fn methods_of(path: &str, publishes: bool) -> Option<String> {
     let segments = PathSegments::of(path);
-    let methods = segments.fitting().flat_map(|row| row.route.methods).map(Method::as_str);
+    let methods = segments.fitting(publishes).flat_map(|row| row.route.methods).map(Method::as_str);
     let methods: Vec<&str> = methods.collect();
     (!methods.is_empty()).then(|| methods.join(", "))
 }

@@ -12,6 +12,8 @@ use super::guard::{AccessSums, Gate};
 use super::links::Links;
 use super::live::{LiveStreams, OpenStreams};
 use super::problem::HttpProblem;
+#[cfg(feature = "publish")]
+use super::publish::Publishing;
 use super::rendered_states::RenderedStates;
 use super::write::Writes;
 use crate::clock::Clock;
@@ -37,6 +39,8 @@ pub(super) struct Served {
     /// `None` if no changes are announced.
     pub(super) live: Option<LiveStreams>,
     pub(super) streams: OpenStreams,
+    #[cfg(feature = "publish")]
+    pub(super) publishing: Option<Box<Publishing>>,
     /// The OpenAPI document, which anybody may ask for.
     pub(super) description: OnceLock<Bytes>,
 }
@@ -46,6 +50,22 @@ impl Served {
     pub(super) fn admin(&self, key: &AggregateKey) -> Result<&Arc<dyn SnapshotAdmin>, HttpProblem> {
         let unknown = || HttpProblem::not_found("there is no such kind");
         self.kinds.get(key.kind()).ok_or_else(unknown)
+    }
+
+    /// Whether there are publications.
+    pub(super) fn publishes(&self) -> bool {
+        #[cfg(feature = "publish")]
+        return self.publishing.is_some();
+        #[cfg(not(feature = "publish"))]
+        false
+    }
+
+    /// What is needed to publish. Its routes are found only where it is there.
+    #[cfg(feature = "publish")]
+    pub(super) fn publishing(&self) -> Result<&Publishing, HttpProblem> {
+        self.publishing
+            .as_deref()
+            .ok_or_else(|| HttpProblem::not_found("nothing is published here"))
     }
 
     pub(super) fn policy(&self, tenant: &str) -> &CachePolicy {

@@ -1,5 +1,7 @@
 //! Artifact stores.
 
+#[cfg(feature = "file")]
+mod file;
 mod memory;
 #[cfg(feature = "object-store")]
 mod object_store;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{Disk, DiskFile, Lock, Locking};
+use super::{Disk, DiskFile, Lock, Locking, PathKind};
 
 /// A disk, and a directory on it that is used under a lock.
 ///
@@ -61,6 +61,10 @@ impl LockedDir {
 impl Disk for LockedDir {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         self.disk.create_dir(dir)
+    }
+
+    fn look(&self, path: &Path) -> io::Result<PathKind> {
+        self.disk.look(path)
     }
 
     fn files(&self, dir: &Path) -> io::Result<Vec<String>> {

@@ -20,6 +20,8 @@ pub(super) use real::RealDisk;
 pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// Creates the directory and its parents. Their entries are durable when this returns.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Returns what is at `path`. Links are not followed.
+    fn look(&self, path: &Path) -> io::Result<PathKind>;
     /// Returns the names of the regular files in `dir`, and of links to regular files, in no
     /// particular order.
     fn files(&self, dir: &Path) -> io::Result<Vec<String>>;
@@ -31,7 +33,8 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
-    /// Gives a file a second name. Fails if the file system does not support this.
+    /// Gives a file a second name, as one step. Fails if something has this name, or if the file
+    /// system does not support this.
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Makes the entries of `dir` durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
@@ -39,6 +42,15 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     fn lock(&self, path: &Path, write: bool) -> io::Result<Locking>;
     /// Returns an unpredictable number.
     fn random(&self) -> u64;
+}
+
+/// What a path leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PathKind {
+    File,
+    Dir,
+    /// A link, a device, a pipe or a socket.
+    Other,
 }
 
 /// The result of an attempt to take a lock.

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Disk, DiskFile, Locking};
+use super::{Disk, DiskFile, Locking, PathKind};
 
 /// A disk on which nothing is changed: every call that would create, change, rename or remove a file
 /// fails, and files are opened for reading only.
@@ -26,6 +26,10 @@ fn refused<T>() -> io::Result<T> {
 impl Disk for ReadOnlyDisk {
     fn create_dir(&self, _: &Path) -> io::Result<()> {
         refused()
+    }
+
+    fn look(&self, path: &Path) -> io::Result<PathKind> {
+        self.0.look(path)
     }
 
     fn files(&self, dir: &Path) -> io::Result<Vec<String>> {

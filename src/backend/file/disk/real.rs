@@ -6,7 +6,7 @@ use std::io::{self, IoSlice, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Disk, DiskFile, Lock, Locking};
+use super::{Disk, DiskFile, Lock, Locking, PathKind};
 
 /// The files of the operating system.
 #[derive(Debug)]
@@ -31,6 +31,15 @@ impl Disk for RealDisk {
             other => other?,
         }
         self.sync_dir(parent.unwrap_or(Path::new(".")))
+    }
+
+    fn look(&self, path: &Path) -> io::Result<PathKind> {
+        let kind = fs::symlink_metadata(path)?.file_type();
+        Ok(match (kind.is_file(), kind.is_dir()) {
+            (true, _) => PathKind::File,
+            (_, true) => PathKind::Dir,
+            _ => PathKind::Other,
+        })
     }
 
     fn files(&self, dir: &Path) -> io::Result<Vec<String>> {

@@ -9,7 +9,7 @@ use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Disk, DiskFile, Lock, Locking};
+use super::{Disk, DiskFile, Lock, Locking, PathKind};
 
 /// The calls that can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,17 +19,19 @@ pub(crate) enum Call {
     Sync,
     SetLen,
     Rename,
+    Link,
     Remove,
     SyncDir,
 }
 
 impl Call {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Create,
         Self::Write,
         Self::Sync,
         Self::SetLen,
         Self::Rename,
+        Self::Link,
         Self::Remove,
         Self::SyncDir,
     ];
@@ -288,6 +290,17 @@ impl Disk for SimDisk {
         self.state().alive()
     }
 
+    fn look(&self, path: &Path) -> io::Result<PathKind> {
+        let mut state = self.state();
+        state.alive()?;
+        if state.names.contains_key(path) {
+            return Ok(PathKind::File);
+        }
+        // Directories are not simulated: one is there if a file is in it.
+        let is_dir = state.names.keys().any(|name| name.starts_with(path));
+        if is_dir { Ok(PathKind::Dir) } else { Err(io::ErrorKind::NotFound.into()) }
+    }
+
     fn files(&self, dir: &Path) -> io::Result<Vec<String>> {
         let mut state = self.state();
         state.alive()?;
@@ -337,8 +350,15 @@ impl Disk for SimDisk {
         state.alive()
     }
 
-    fn hard_link(&self, _: &Path, _: &Path) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        state.call(Call::Link)?;
+        let inode = *state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+        if state.names.contains_key(to) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        state.rename(None, Some((to, inode)));
+        state.alive()
     }
 
     fn sync_dir(&self, _: &Path) -> io::Result<()> {

@@ -54,6 +54,14 @@ impl Standing {
     }
 }
 
+/// Who sends a request. It is counted, and not admitted yet.
+pub(crate) struct Identified<'n> {
+    /// `None` if nobody was asked.
+    principal: Option<Principal>,
+    counted: Counted,
+    access: Option<AccessNote<'n>>,
+}
+
 impl Gate {
     /// What is needed to ask about an admitted client again; `None` if everybody is admitted.
     pub(crate) fn standing(&self, request: &Parts, target: &Target) -> Option<Standing> {
@@ -91,31 +99,26 @@ impl Gate {
         target: &'a Target,
         access: Option<AccessNote<'_>>,
     ) -> Result<Permit<'a>, HttpProblem> {
-        let note = |kind, name: &str| {
-            if let Some(access) = access {
-                access.count(kind, name);
-            }
-        };
-        let (Self::Guarded(authenticator, limiter), Some(permission)) =
-            (self, target.route.permission)
-        else {
-            match target.route.permission {
-                Some(Permission::Read) => note(AccessKind::Read, ""),
-                // Nobody may copy or write without a name.
-                Some(_) => {
-                    note(AccessKind::Refused, "");
-                    return Err(HttpProblem::forbidden());
-                }
-                None => {}
-            }
-            return Ok(Permit { target, principal: None, counted: Counted::Free });
+        self.identify(request, target.route.permission, access).await?.permit(request, target)
+    }
+
+    /// Finds out who sends a request that needs a permission, or says why it is refused whatever its
+    /// target is.
+    pub(crate) async fn identify<'n>(
+        &self,
+        request: &Parts,
+        permission: Option<Permission>,
+        access: Option<AccessNote<'n>>,
+    ) -> Result<Identified<'n>, HttpProblem> {
+        let (Self::Guarded(authenticator, limiter), Some(_)) = (self, permission) else {
+            return Ok(Identified { principal: None, counted: Counted::Free, access });
         };
         let known = match authenticator.authenticate_at_once(request) {
             Some(known) => known,
             None => authenticator.authenticate(request).await,
         };
         let Some(principal) = known.map_err(HttpProblem::unchecked)? else {
-            note(AccessKind::Unknown, "");
+            note(access, AccessKind::Unknown, "");
             // Who guesses is slowed down. Nobody else is: valid credentials are not counted here.
             return Err(match limiter.count_failure() {
                 Counted::Exceeded { wait, .. } => HttpProblem::too_many(wait),
@@ -123,22 +126,48 @@ impl Gate {
             });
         };
         let counted = limiter.count(&principal.name, principal.quota);
-        let is_allowed = principal.may(permission, &target.tenant, target.kind(request).as_deref());
-        let mut problem = match &counted {
-            Counted::Exceeded { wait, .. } => HttpProblem::too_many(*wait),
-            _ if is_allowed => {
-                if matches!(permission, Permission::Read | Permission::Copy) {
-                    note(AccessKind::Read, &principal.name);
-                }
-                return Ok(Permit { target, principal: Some(principal), counted });
-            }
-            _ => {
-                note(AccessKind::Refused, &principal.name);
-                HttpProblem::forbidden()
+        if let Counted::Exceeded { wait, .. } = &counted {
+            let mut problem = HttpProblem::too_many(*wait);
+            counted.describe(problem.headers());
+            return Err(problem);
+        }
+        Ok(Identified { principal: Some(principal), counted, access })
+    }
+}
+
+impl Identified<'_> {
+    /// Admits the request to its target, or says why not.
+    pub(crate) fn permit<'a>(
+        self,
+        request: &Parts,
+        target: &'a Target,
+    ) -> Result<Permit<'a>, HttpProblem> {
+        let Self { principal, counted, access } = self;
+        let is_allowed = match (&principal, target.route.permission) {
+            (_, None) => return Ok(Permit { target, principal, counted }),
+            // Nobody may copy or write without a name.
+            (None, Some(permission)) => permission == Permission::Read,
+            (Some(principal), Some(permission)) => {
+                principal.may(permission, &target.tenant, target.kind(request).as_deref())
             }
         };
+        let name = principal.as_ref().map_or("", |principal| &principal.name);
+        if is_allowed {
+            if matches!(target.route.permission, Some(Permission::Read | Permission::Copy)) {
+                note(access, AccessKind::Read, name);
+            }
+            return Ok(Permit { target, principal, counted });
+        }
+        note(access, AccessKind::Refused, name);
+        let mut problem = HttpProblem::forbidden();
         counted.describe(problem.headers());
         Err(problem)
+    }
+}
+
+fn note(access: Option<AccessNote<'_>>, kind: AccessKind, name: &str) {
+    if let Some(access) = access {
+        access.count(kind, name);
     }
 }
 

@@ -18,6 +18,8 @@ mod principal;
 mod quota;
 mod stored_key;
 
+#[cfg(feature = "publish")]
+pub(super) use access::AccessNote;
 pub(super) use access::AccessSums;
 pub use any_of::AnyOf;
 pub use api_key::ApiKey;

@@ -24,11 +24,14 @@ pub enum Permission {
     /// To delete snapshots, and to apply a retention policy. Also to see what a policy would do: a
     /// dry run is the same request.
     Prune,
+    /// To begin, finalise and give up publications, and to see those that are pending.
+    Publish,
 }
 
 impl Permission {
     /// All permissions.
-    pub const ALL: &[Self] = &[Self::Read, Self::Copy, Self::Diagnose, Self::Take, Self::Prune];
+    pub const ALL: &[Self] =
+        &[Self::Read, Self::Copy, Self::Diagnose, Self::Take, Self::Prune, Self::Publish];
 
     /// Returns the name in files and tokens, such as `read`. It never changes.
     pub const fn name(self) -> &'static str {
@@ -38,6 +41,7 @@ impl Permission {
             Self::Diagnose => "diagnose",
             Self::Take => "take",
             Self::Prune => "prune",
+            Self::Publish => "publish",
         }
     }
 }

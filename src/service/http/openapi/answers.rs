@@ -3,6 +3,8 @@
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
+#[cfg(feature = "publish")]
+use super::publish;
 use super::schemas;
 use super::writes;
 use crate::service::http::download::ArchiveFormat;
@@ -13,6 +15,10 @@ use crate::service::http::route::Resource;
 pub(super) fn of(resource: Resource) -> Map<String, Value> {
     if let Resource::Write(action) = resource {
         return writes::answers(action);
+    }
+    #[cfg(feature = "publish")]
+    if let Resource::Publish(resource) = resource {
+        return publish::answers(resource);
     }
     let mut responses = Map::new();
     let mut put = |status: StatusCode, response: Value| {
@@ -168,6 +174,8 @@ fn content(resource: Resource) -> (&'static str, Value) {
         // What writes answer is described elsewhere, and records with the snapshot.
         Resource::Record | Resource::Write(_) => ("", json!({})),
         Resource::Events => ("The events.", of("text/event-stream", json!({ "type": "string" }))),
+        #[cfg(feature = "publish")]
+        Resource::Publish(_) => ("", json!({})),
         Resource::Download => {
             let [ndjson, zip] =
                 [ArchiveFormat::Ndjson, ArchiveFormat::Zip].map(ArchiveFormat::media_type);

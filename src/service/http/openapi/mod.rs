@@ -2,18 +2,20 @@
 
 mod answers;
 mod operation;
+#[cfg(feature = "publish")]
+mod publish;
 mod schemas;
 mod writes;
 
 use serde_json::{Map, Value, json};
 
 use super::problem_kind::ProblemKind;
-use super::route::ROUTES;
+use super::route::all_routes;
 
-/// Describes the service below `prefix`.
-pub(super) fn document(prefix: &str, is_open: bool) -> Value {
+/// Describes the service below `prefix`. `publishes` says whether there are publications.
+pub(super) fn document(prefix: &str, is_open: bool, publishes: bool) -> Value {
     let mut paths: Map<String, Value> = Map::new();
-    for route in ROUTES {
+    for route in all_routes(publishes) {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
         for method in route.methods {
             // The answer to a HEAD is that to a GET, without its body.
@@ -25,7 +27,7 @@ pub(super) fn document(prefix: &str, is_open: bool) -> Value {
             }
         }
     }
-    let mut components = json!({ "schemas": schemas::all(), "responses": problems() });
+    let mut components = json!({ "schemas": schemas(publishes), "responses": problems() });
     if let (Some(components), false) = (components.as_object_mut(), is_open) {
         let scheme = json!({
             "type": "http",
@@ -50,6 +52,19 @@ pub(super) fn document(prefix: &str, is_open: bool) -> Value {
         "paths": paths,
         "components": components,
     })
+}
+
+/// The schemas of documents, by name.
+fn schemas(publishes: bool) -> Value {
+    let mut all = schemas::all();
+    #[cfg(feature = "publish")]
+    if let (Some(all), Value::Object(more), true) =
+        (all.as_object_mut(), publish::schemas(), publishes)
+    {
+        all.extend(more);
+    }
+    let _ = (&mut all, publishes);
+    all
 }
 
 /// The answers that are problems, by status.

@@ -4,6 +4,8 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::answers;
+#[cfg(feature = "publish")]
+use super::publish;
 use super::schemas;
 use super::writes;
 use crate::service::http::problem_kind::ProblemKind;
@@ -38,6 +40,13 @@ pub(super) fn describe(route: &Route, is_open: bool) -> Value {
     {
         operation.insert("requestBody".to_owned(), body);
     }
+    #[cfg(feature = "publish")]
+    if let (Resource::Publish(resource), Some(operation)) =
+        (route.resource, operation.as_object_mut())
+        && let Some(body) = publish::request_body(resource)
+    {
+        operation.insert("requestBody".to_owned(), body);
+    }
     operation
 }
 
@@ -49,6 +58,10 @@ fn problems(route: &Route, is_open: bool) -> Vec<StatusCode> {
     }
     if matches!(route.resource, Resource::Problem | Resource::Download | Resource::Events) {
         statuses.push(StatusCode::NOT_FOUND);
+    }
+    #[cfg(feature = "publish")]
+    if let Resource::Publish(resource) = route.resource {
+        statuses.extend(publish::problems(resource));
     }
     if route.permission.is_none() {
         return statuses;
@@ -95,6 +108,8 @@ fn path_parameter(name: &str) -> Value {
         "id" => (text, "The id of the aggregate, in the form of a segment."),
         "version" => (version(), "How many events the state has, in decimal."),
         "snapshot" => (text, "The id of the snapshot, as the list shows it."),
+        "publication" => (text, "The id of the publication."),
+        "artifact" => (text, "The name of the artifact."),
         "job" => (text, "The id of the job, as its `Location` has it."),
         "digest" => (text, "The SHA-256 of the bytes of the state, in URL-safe base64."),
         _ => {
@@ -150,6 +165,10 @@ fn header_parameters(resource: Resource) -> Vec<Value> {
         let about = "Begin after the event with this id. If that is not possible, the first event \
                      is `gap`.";
         headers.push(schemas::header_parameter("Last-Event-ID", about, &schemas::text()));
+    }
+    #[cfg(feature = "publish")]
+    if let Resource::Publish(resource) = resource {
+        headers.extend(publish::headers(resource));
     }
     if resource == Resource::Entity {
         let about = "Answer 302 to the state at this date (RFC 7089). Not used together with `at` or \

@@ -219,7 +219,7 @@ fn policy() -> Value {
 }
 
 /// An object of these members and no others.
-fn closed(required: &[&str], properties: &Value) -> Value {
+pub(super) fn closed(required: &[&str], properties: &Value) -> Value {
     json!({
         "type": "object",
         "required": required,
@@ -229,6 +229,6 @@ fn closed(required: &[&str], properties: &Value) -> Value {
 }
 
 /// A path, which a client resolves against the URL that it asked.
-fn link() -> Value {
+pub(super) fn link() -> Value {
     json!({ "type": "string", "format": "uri-reference" })
 }

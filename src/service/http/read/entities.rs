@@ -49,7 +49,7 @@ impl Admitted<'_> {
         let path = format!("{}/projects/{}/entities", self.served.prefix, segment::encode(tenant));
         let next = next.map(|cursor| self.served.cursors.seal(&list, &cursor));
         let kind = only.map(|kind| (QueryParameter::FILTER_KIND.name, kind.to_owned()));
-        self.list(&path, &data, kind, size, next)
+        self.list(&path, &data, kind.into_iter().collect(), size, next)
     }
 
     fn resource(&self, key: &AggregateKey) -> Value {
@@ -65,7 +65,7 @@ impl Admitted<'_> {
         &self,
         path: &str,
         data: &[Value],
-        filter: Option<(&str, String)>,
+        filters: Vec<(&str, String)>,
         size: usize,
         next: Option<String>,
     ) -> Result<Response<DeliveryBody>, HttpProblem> {
@@ -77,7 +77,7 @@ impl Admitted<'_> {
         let mut links = Map::from_iter([("self".to_owned(), own.into())]);
         if let Some(next) = next {
             let mut query = form_urlencoded::Serializer::new(String::new());
-            query.extend_pairs(filter);
+            query.extend_pairs(filters);
             query.append_pair(QueryParameter::PAGE_SIZE.name, &size.to_string());
             query.append_pair(QueryParameter::PAGE_AFTER.name, &next);
             links.insert("next".to_owned(), format!("{path}?{}", query.finish()).into());

@@ -7,6 +7,8 @@ mod entities;
 mod entity;
 mod events;
 mod job;
+#[cfg(feature = "publish")]
+mod publications;
 mod record;
 mod snapshot;
 mod snapshots;
@@ -28,6 +30,8 @@ use super::condition::{Outcome, evaluate};
 use super::guard::Permit;
 use super::media::Media;
 use super::problem::HttpProblem;
+#[cfg(feature = "publish")]
+use super::publish::PublishResource;
 use super::query::Parameters;
 use super::query_parameter::QueryParameter;
 use super::route::Resource;
@@ -77,6 +81,14 @@ pub(super) async fn answer(
         Resource::Record => Box::pin(reading.record()).await,
         Resource::Job => reading.job(),
         Resource::Write(_) => Err(HttpProblem::not_found("the resource is written, not read")),
+        #[cfg(feature = "publish")]
+        Resource::Publish(PublishResource::List) => Box::pin(reading.publications()).await,
+        #[cfg(feature = "publish")]
+        Resource::Publish(PublishResource::One) => Box::pin(reading.publication()).await,
+        #[cfg(feature = "publish")]
+        Resource::Publish(PublishResource::Artifact) => Box::pin(reading.artifact()).await,
+        #[cfg(feature = "publish")]
+        Resource::Publish(_) => Err(HttpProblem::not_found("the resource is written, not read")),
         Resource::OpenApi => reading.description(),
         Resource::Health => Ok(reading.health()),
         Resource::Problem => reading.problem(),

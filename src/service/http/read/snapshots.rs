@@ -33,7 +33,7 @@ impl Admitted<'_> {
             self.served.cursors.seal(&list, &bytes)
         });
         let path = links.snapshots();
-        self.list(&path, &data, None, size, next)
+        self.list(&path, &data, Vec::new(), size, next)
     }
 }
 

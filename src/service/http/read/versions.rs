@@ -36,7 +36,7 @@ impl Admitted<'_> {
         });
         let next =
             (!more.is_empty()).then(|| self.served.cursors.seal(&list, &newest.to_le_bytes()));
-        self.list(&links.versions(), &data.collect::<Vec<_>>(), None, size, next)
+        self.list(&links.versions(), &data.collect::<Vec<_>>(), Vec::new(), size, next)
     }
 }
 

@@ -1,0 +1,263 @@
+//! What publications take and answer.
+
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::schemas::{
+    closed, content, header, header_parameter, link, list, moved, reference, text,
+};
+use crate::service::http::media::Media;
+use crate::service::http::publish::PublishResource;
+
+/// The body of a request; `None` if it has none.
+pub(super) fn request_body(resource: PublishResource) -> Option<Value> {
+    let name = match resource {
+        PublishResource::Begin => "Publish",
+        PublishResource::DocumentBegin => "PublishSnapshot",
+        PublishResource::DocumentFinalize => "FinalizeSnapshot",
+        PublishResource::Upload => {
+            return Some(json!({ "required": true, "content": { "*/*": {} } }));
+        }
+        _ => return None,
+    };
+    let schema = json!({ "schema": reference(name) });
+    Some(json!({ "required": true, "content": { Media::Json.name(): schema } }))
+}
+
+/// The answers that are no problems.
+pub(super) fn answers(resource: PublishResource) -> Map<String, Value> {
+    let mut answers = Map::new();
+    let mut put = |status: StatusCode, description: &str, headers: Value, content: Value| {
+        let mut answer = json!({ "description": description, "headers": headers });
+        if let (Some(answer), false) = (answer.as_object_mut(), content.is_null()) {
+            answer.insert("content".to_owned(), content);
+        }
+        answers.insert(status.as_str().to_owned(), answer);
+    };
+    let one = || content(&reference("PublicationDocument"));
+    let tag = || json!({ "ETag": header("The entity tag: a hash of the body.") });
+    let once = || {
+        let replayed = "`true` if this is what the same request led to before.";
+        json!({ "Idempotency-Replayed": header(replayed) })
+    };
+    match resource {
+        PublishResource::Begin => {
+            put(StatusCode::OK, "The same request began it before.", once(), one());
+            let place = json!({ "Location": header("The path of the publication.") });
+            put(StatusCode::CREATED, "It was begun.", place, one());
+        }
+        PublishResource::List => {
+            put(StatusCode::OK, "A page of the list.", tag(), content(&list("Publication")));
+        }
+        PublishResource::One => put(StatusCode::OK, "The publication.", tag(), one()),
+        PublishResource::Finalize => put(StatusCode::OK, "It is completed.", once(), one()),
+        PublishResource::Abort => put(StatusCode::OK, "It is given up.", once(), one()),
+        PublishResource::Artifact => {
+            put(StatusCode::OK, "The content.", tag(), json!({ "*/*": {} }));
+            let part = json!({ "Content-Range": header("Which bytes these are, of how many.") });
+            put(StatusCode::PARTIAL_CONTENT, "With `Range`: a part.", part, json!({ "*/*": {} }));
+            let place = json!({ "Location": header("A URL that is valid for a minute.") });
+            put(StatusCode::FOUND, "Where the content is.", place, Value::Null);
+        }
+        PublishResource::Upload => {
+            put(StatusCode::CREATED, "It is stored.", json!({}), Value::Null);
+        }
+        PublishResource::DocumentBegin => {
+            let content = content(&reference("PublishedSnapshot"));
+            put(StatusCode::OK, "It was begun.", once(), content);
+        }
+        PublishResource::DocumentFinalize => {
+            let content = content(&reference("FinalizedSnapshot"));
+            put(StatusCode::OK, "It is completed.", once(), content);
+        }
+    }
+    if resource.is_read() {
+        let about = "The client has it: its entity tag is in `If-None-Match`.";
+        put(StatusCode::NOT_MODIFIED, about, json!({}), Value::Null);
+        answers.insert(StatusCode::MOVED_PERMANENTLY.as_str().to_owned(), moved());
+    } else if !resource.has_project_in_body() {
+        answers.insert(StatusCode::PERMANENT_REDIRECT.as_str().to_owned(), moved());
+    }
+    answers
+}
+
+/// The problems that only publications have.
+pub(super) fn problems(resource: PublishResource) -> Vec<StatusCode> {
+    let (missing, conflict, gone) = (StatusCode::NOT_FOUND, StatusCode::CONFLICT, StatusCode::GONE);
+    let (large, media, wrong) = (
+        StatusCode::PAYLOAD_TOO_LARGE,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        StatusCode::UNPROCESSABLE_ENTITY,
+    );
+    match resource {
+        PublishResource::List => Vec::new(),
+        PublishResource::One => vec![missing],
+        PublishResource::Artifact => vec![missing, StatusCode::RANGE_NOT_SATISFIABLE],
+        PublishResource::Begin | PublishResource::DocumentBegin => {
+            vec![StatusCode::REQUEST_TIMEOUT, large, media, wrong]
+        }
+        PublishResource::Finalize | PublishResource::DocumentFinalize => {
+            vec![missing, StatusCode::REQUEST_TIMEOUT, conflict, gone, large, media, wrong]
+        }
+        PublishResource::Abort => vec![missing, conflict, wrong],
+        PublishResource::Upload => vec![
+            StatusCode::FORBIDDEN,
+            missing,
+            StatusCode::REQUEST_TIMEOUT,
+            conflict,
+            gone,
+            StatusCode::LENGTH_REQUIRED,
+            large,
+            media,
+            wrong,
+            StatusCode::SERVICE_UNAVAILABLE,
+        ],
+    }
+}
+
+/// The headers that a client can send.
+pub(super) fn headers(resource: PublishResource) -> Vec<Value> {
+    match resource {
+        PublishResource::Artifact => {
+            let about = "Send this part of the artifact, such as `bytes=0-99`. One range only.";
+            vec![header_parameter("Range", about, &text())]
+        }
+        PublishResource::List | PublishResource::One | PublishResource::Upload => Vec::new(),
+        _ => {
+            let about = "The same request with the same key is made once.";
+            vec![header_parameter("Idempotency-Key", about, &text())]
+        }
+    }
+}
+
+/// The schemas of the documents.
+pub(super) fn schemas() -> Value {
+    let time = || json!({ "type": "string", "format": "date-time" });
+    let number = || json!({ "type": "integer", "format": "int64", "minimum": 0 });
+    let details = |names: [&str; 12]| {
+        let [
+            collection,
+            title,
+            author,
+            description,
+            tags,
+            owner,
+            name,
+            commit,
+            branch,
+            pr,
+            run,
+            url,
+        ] = names;
+        let mut members = Map::new();
+        for name in [collection, title, author, description, owner, name, commit, branch, run, url]
+        {
+            members.insert(name.to_owned(), json!({ "type": ["string", "null"] }));
+        }
+        members.insert(tags.to_owned(), json!({ "type": "array", "items": text() }));
+        members.insert(pr.to_owned(), json!({ "type": ["integer", "null"], "minimum": 0 }));
+        members
+    };
+    let camel = || {
+        details([
+            "collection",
+            "title",
+            "author",
+            "description",
+            "tags",
+            "repoOwner",
+            "repoName",
+            "commitSha",
+            "branch",
+            "prNumber",
+            "runId",
+            "runUrl",
+        ])
+    };
+    let declared =
+        closed(&[], &json!({ "size": number(), "sha256": text(), "contentType": text() }));
+    let artifacts = json!({
+        "type": "object",
+        "additionalProperties": { "oneOf": [{ "type": "boolean" }, declared] },
+    });
+    let mut publish = camel();
+    publish.insert("artifacts".to_owned(), artifacts.clone());
+    let mut by_document = details([
+        "collection",
+        "title",
+        "author",
+        "description",
+        "tags",
+        "repo_owner",
+        "repo_name",
+        "commit_sha",
+        "branch",
+        "pr_number",
+        "run_id",
+        "run_url",
+    ]);
+    by_document.insert("project_id".to_owned(), text());
+    by_document.insert("artifacts".to_owned(), artifacts);
+    let mut attributes = camel();
+    attributes.extend(Map::from_iter([
+        ("status".to_owned(), json!({ "enum": ["generating", "completed", "failed"] })),
+        ("failure".to_owned(), json!({ "enum": ["aborted", "expired", "refused", null] })),
+        ("createdBy".to_owned(), text()),
+        ("createdAt".to_owned(), time()),
+        ("expiresAt".to_owned(), time()),
+        ("endedAt".to_owned(), json!({ "type": ["string", "null"], "format": "date-time" })),
+        (
+            "artifacts".to_owned(),
+            json!({
+                "type": "object",
+                "additionalProperties": reference("PublishedArtifact"),
+            }),
+        ),
+    ]));
+    json!({
+        "Publish": closed(&[], &publish.into()),
+        "PublishSnapshot": {
+            "type": "object",
+            "required": ["project_id"],
+            "properties": by_document,
+        },
+        "FinalizeSnapshot": {
+            "type": "object",
+            "required": ["project_id", "snapshot_id"],
+            "properties": { "project_id": text(), "snapshot_id": text() },
+        },
+        "PublishedSnapshot": closed(&["snapshot_id", "upload_urls", "expires_at"], &json!({
+            "snapshot_id": text(),
+            "upload_urls": { "type": "object", "additionalProperties": text() },
+            "expires_at": time(),
+        })),
+        "FinalizedSnapshot": closed(&["status"], &json!({ "status": { "const": "ok" } })),
+        "PublishedArtifact": {
+            "type": "object",
+            "required": ["stored", "size", "sha256", "contentType"],
+            "properties": {
+                "stored": { "type": "boolean" },
+                "size": { "type": ["integer", "null"] },
+                "sha256": { "type": ["string", "null"] },
+                "contentType": { "type": ["string", "null"] },
+                "href": link(),
+                "upload": closed(&["method", "href", "headers", "expiresAt"], &json!({
+                    "method": text(),
+                    "href": text(),
+                    "headers": { "type": "object", "additionalProperties": text() },
+                    "expiresAt": time(),
+                })),
+            },
+        },
+        "Publication": closed(&["type", "id", "attributes", "links"], &json!({
+            "type": { "const": "publications" },
+            "id": text(),
+            "attributes": closed(&["status", "artifacts"], &attributes.into()),
+            "links": closed(&["self"], &json!({ "self": link() })),
+        })),
+        "PublicationDocument": closed(&["jsonapi", "data"], &json!({
+            "jsonapi": reference("JsonApi"),
+            "data": reference("Publication"),
+        })),
+    })
+}

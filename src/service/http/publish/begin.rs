@@ -1,0 +1,66 @@
+//! Beginning a publication.
+
+use http::StatusCode;
+use http::header::LOCATION;
+use serde::Deserialize;
+
+use super::asked::{AskedParts, object};
+use super::problem::problem_of;
+use super::publication_document::{begun, link};
+use super::publishing::Publishing;
+use crate::publication::PublicationDetails;
+use crate::service::http::write::{IDEMPOTENCY_REPLAYED, WriteAnswer, WriteOutcome};
+use crate::service::publish::PublishRequest;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct PublishBody {
+    collection: Option<String>,
+    title: Option<String>,
+    author: Option<String>,
+    description: Option<String>,
+    #[serde(default)]
+    tags: Vec<String>,
+    repo_owner: Option<String>,
+    repo_name: Option<String>,
+    commit_sha: Option<String>,
+    branch: Option<String>,
+    pr_number: Option<u64>,
+    run_id: Option<String>,
+    run_url: Option<String>,
+    #[serde(default)]
+    artifacts: AskedParts,
+}
+
+/// Begins a publication: 201, or 200 if the same request began it before.
+pub(super) async fn begin(
+    publishing: &Publishing,
+    prefix: &str,
+    project: &str,
+    body: &[u8],
+    (key, by): (Option<String>, &str),
+) -> WriteOutcome {
+    let asked: PublishBody = object(body)?;
+    let mut details = PublicationDetails::default();
+    details.collection = asked.collection;
+    details.title = asked.title;
+    details.author = asked.author;
+    details.description = asked.description;
+    details.tags = asked.tags;
+    details.repo_owner = asked.repo_owner;
+    details.repo_name = asked.repo_name;
+    details.commit_sha = asked.commit_sha;
+    details.branch = asked.branch;
+    details.pull_request = asked.pr_number;
+    details.run_id = asked.run_id;
+    details.run_url = asked.run_url;
+    let mut request = PublishRequest::new(details);
+    request.parts = asked.artifacts.0;
+    request.key = key;
+    let published = publishing.publisher.publish(project, request, by).await.map_err(problem_of)?;
+    let document = begun(publishing, prefix, &published)?;
+    let status = if published.is_new { StatusCode::CREATED } else { StatusCode::OK };
+    let answer = WriteAnswer::new(status, document.to_string())
+        .with(LOCATION, &link(prefix, &published.publication));
+    Ok(if published.is_new { answer } else { answer.with(IDEMPOTENCY_REPLAYED, "true") })
+}

@@ -1,0 +1,98 @@
+//! Publishing in the form of `POST /snapshots/publish` and `/snapshots/finalize`: names with
+//! underscores, and the project in the body.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::asked::{AskedParts, object};
+use super::problem::problem_of;
+use super::publication_document::each_upload;
+use super::publishing::Publishing;
+use crate::publication::PublicationDetails;
+use crate::service::http::problem::HttpProblem;
+use crate::service::http::write::{IDEMPOTENCY_REPLAYED, WriteAnswer, WriteOutcome};
+use crate::service::publish::PublishRequest;
+
+/// Other members are ignored, because clients of this form send what they know.
+#[derive(Deserialize)]
+struct DocumentBody {
+    collection: Option<String>,
+    title: Option<String>,
+    author: Option<String>,
+    description: Option<String>,
+    tags: Option<Vec<String>>,
+    repo_owner: Option<String>,
+    repo_name: Option<String>,
+    commit_sha: Option<String>,
+    branch: Option<String>,
+    pr_number: Option<u64>,
+    run_id: Option<String>,
+    run_url: Option<String>,
+    artifacts: Option<AskedParts>,
+}
+
+#[derive(Deserialize)]
+struct DocumentProject {
+    project_id: String,
+}
+
+#[derive(Deserialize)]
+struct DocumentId {
+    snapshot_id: String,
+}
+
+/// The project that a body names.
+pub(crate) fn project_of(body: &[u8]) -> Result<String, HttpProblem> {
+    object::<DocumentProject>(body).map(|named| named.project_id)
+}
+
+/// Begins a publication.
+pub(super) async fn begin(
+    publishing: &Publishing,
+    prefix: &str,
+    project: &str,
+    body: &[u8],
+    (key, by): (Option<String>, &str),
+) -> WriteOutcome {
+    let asked: DocumentBody = object(body)?;
+    let mut details = PublicationDetails::default();
+    details.collection = asked.collection;
+    details.title = asked.title;
+    details.author = asked.author;
+    details.description = asked.description;
+    details.tags = asked.tags.unwrap_or_default();
+    details.repo_owner = asked.repo_owner;
+    details.repo_name = asked.repo_name;
+    details.commit_sha = asked.commit_sha;
+    details.branch = asked.branch;
+    details.pull_request = asked.pr_number;
+    details.run_id = asked.run_id;
+    details.run_url = asked.run_url;
+    let mut request = PublishRequest::new(details);
+    request.parts = asked.artifacts.unwrap_or_default().0;
+    request.key = key;
+    let published = publishing.publisher.publish(project, request, by).await.map_err(problem_of)?;
+    let uploads = each_upload(publishing, prefix, &published)?;
+    let urls: BTreeMap<_, _> = uploads.iter().map(|(name, signed)| (name, &signed.url)).collect();
+    let answer = WriteAnswer::ok(&json!({
+        "snapshot_id": published.publication.id.to_string(),
+        "upload_urls": urls,
+        "expires_at": published.publication.expires_at.to_string(),
+    }));
+    Ok(if published.is_new { answer } else { answer.with(IDEMPOTENCY_REPLAYED, "true") })
+}
+
+/// Completes a publication.
+pub(super) async fn finalize(
+    publishing: &Publishing,
+    project: &str,
+    body: &[u8],
+    by: &str,
+) -> WriteOutcome {
+    let DocumentId { snapshot_id } = object(body)?;
+    let id = super::known(snapshot_id.parse().ok())?;
+    publishing.publisher.finalize(project, id, by).await.map_err(problem_of)?;
+    Ok(WriteAnswer::ok(&json!({ "status": "ok" })))
+}

@@ -1,0 +1,24 @@
+//! Publications: artifacts that clients send, checked and published together ([`Publisher`]), and the
+//! URLs with which they send them to a server of this crate ([`UploadUrls`]).
+
+mod begin;
+mod builder;
+mod finalize;
+mod listener;
+mod options;
+mod publisher;
+mod receive;
+mod record;
+mod refusal;
+mod request;
+mod sweep;
+mod urls;
+
+pub use builder::PublisherBuilder;
+pub use listener::PublicationListener;
+pub use options::PublishOptions;
+pub use publisher::Publisher;
+pub use refusal::{PublishError, PublishRefusal, WrongPart};
+pub use request::{PartUpload, PublishRequest, Published};
+pub use sweep::PublishSweep;
+pub use urls::{UploadGrant, UploadKeys, UploadQuery, UploadUrlVerdict, UploadUrls};
