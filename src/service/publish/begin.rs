@@ -55,7 +55,7 @@ impl Publisher {
                     self.0.publications.delete(project, found.id).await?;
                     return Err(refused);
                 }
-                self.tell(&found, by).await;
+                self.tell(&found, by).await?;
             } else if found.status == PublicationStatus::Generating && now >= found.expires_at {
                 // It holds the key although its time is over.
                 self.end(found, PublicationFailure::Expired, "").await?;

@@ -30,7 +30,10 @@ impl Publisher {
         for _ in 0..MAX_TURNS {
             let mut publication = match self.pending(project, id).await {
                 Err(PublishError::Refused(PublishRefusal::Completed)) => {
-                    return self.known(project, id).await;
+                    // The first call may have failed when it told the listeners.
+                    let completed = self.known(project, id).await?;
+                    self.announce(&completed).await?;
+                    return Ok(completed);
                 }
                 found => found?,
             };

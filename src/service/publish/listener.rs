@@ -2,19 +2,29 @@
 
 use std::fmt;
 
+use async_trait::async_trait;
+
 use crate::error::Error;
 use crate::publication::Publication;
 
-/// Is told what becomes of publications. Calls must be short and must not block: pass on what they
-/// say to a queue.
+/// Is told what becomes of publications: [`LiveChanges`] sends it to clients, and
+/// [`PublicationWebhooks`] to other servers.
 ///
-/// A change is told after it is durable, by the node that made it, in the order in which this node
-/// made its changes of one publication. A process that ends between the change and the call tells
-/// nobody, and so does a call to a [`Publisher`](super::Publisher) whose future is dropped. What is
-/// stored is the truth.
+/// A change is told after it is durable, by the node that made it, and the call that made it waits.
+/// If the listener fails, so does that call, and the change remains. A client that then repeats
+/// [`finalize`](super::Publisher::finalize) lets the listeners be told again. So each completed
+/// publication is told at least once, unless its client gives up before it has an answer. That one
+/// has failed may never be told, if the process ends at that moment.
+///
+/// [`LiveChanges`]: crate::service::http::LiveChanges
+/// [`PublicationWebhooks`]: crate::service::webhook::PublicationWebhooks
+#[async_trait]
 pub trait PublicationListener: fmt::Debug + Send + Sync {
     /// A publication was begun, completed or failed.
-    fn changed(&self, publication: &Publication);
+    ///
+    /// # Errors
+    /// Whatever the caller should repeat the call for.
+    async fn changed(&self, publication: &Publication) -> Result<(), Error>;
 
     /// The audit trail could not be written. What was to be recorded has happened.
     fn unrecorded(&self, publication: &Publication, error: &Error) {

@@ -215,15 +215,25 @@ impl Publisher {
         if !self.0.publications.replace(&publication).await? {
             return Ok(None);
         }
-        self.tell(&publication, by).await;
+        self.tell(&publication, by).await?;
         Ok(Some(publication))
     }
 
-    /// Tells the listeners and the audit trail about a status that is durable.
-    pub(super) async fn tell(&self, publication: &Publication, by: &str) {
+    /// Tells the listeners about a status that is durable.
+    pub(super) async fn announce(&self, publication: &Publication) -> Result<(), Error> {
         for listener in &self.0.listeners {
-            listener.changed(publication);
+            listener.changed(publication).await?;
         }
+        Ok(())
+    }
+
+    /// Tells the audit trail and the listeners about a status that is durable.
+    pub(super) async fn tell(&self, publication: &Publication, by: &str) -> Result<(), Error> {
+        self.audit(publication, by).await;
+        self.announce(publication).await
+    }
+
+    async fn audit(&self, publication: &Publication, by: &str) {
         let Some(ledger) = &self.0.ledger else { return };
         let action = match publication.status {
             PublicationStatus::Generating => "publish",

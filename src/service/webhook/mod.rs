@@ -11,6 +11,8 @@
 mod endpoint;
 mod message;
 mod outbox;
+#[cfg(feature = "publish")]
+mod publications;
 mod report;
 mod schedule;
 mod secret;
@@ -22,6 +24,8 @@ mod transport;
 pub use endpoint::WebhookEndpoint;
 pub use message::WebhookMessage;
 pub use outbox::{ClaimedWebhook, DeadWebhook, WebhookDelivery, WebhookOutbox, WebhookVerdict};
+#[cfg(feature = "publish")]
+pub use publications::PublicationWebhooks;
 pub use report::{WebhookReport, WebhookRun};
 pub use schedule::RetrySchedule;
 pub use secret::WebhookSecret;

@@ -7,6 +7,8 @@ mod changes;
 mod event;
 mod listener;
 mod open_streams;
+#[cfg(feature = "publish")]
+mod publications;
 mod ring;
 mod stream;
 mod streams;
