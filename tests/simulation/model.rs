@@ -267,7 +267,11 @@ impl Book {
                     let is_good = stored.is_usable_alone(id.1.version, 0);
                     !stored.is_pinned && (!is_good || seen_damaged)
                 });
-                if outcome == PutOutcome::Replaced && !repaired && !replaceable {
+                // Two savers may have found it unusable, and the other one was first.
+                let is_repeated = stored
+                    .and_then(|stored| stored.record.header().ok())
+                    .is_some_and(|was| content(&was) == content(&header));
+                if outcome == PutOutcome::Replaced && !repaired && !replaceable && !is_repeated {
                     wrong.push(("R10", "replaced, and nobody repairs it"));
                 }
                 let is_pinned = pins || stored.is_some_and(|stored| stored.is_pinned);
@@ -304,12 +308,9 @@ impl Book {
         self.note(&format!("  disk: rewrote {}", name(id)));
         let mut model = self.lock();
         let stored = model.truth.get_mut(&id).unwrap();
-        let content = |header: &Header<'_>| {
-            (header.digest, header.as_of, header.last_recorded_at, header.created_at, header.codec)
-        };
         let is_same = stored.record.header().is_ok_and(|was| {
             content(&was) == content(&header)
-                && was.anchor == header.anchor
+                && was.created_at == header.created_at
                 && was.labels().eq(header.labels())
         });
         let was_delta = stored.base.is_some();
@@ -624,6 +625,12 @@ impl Stream {
         let later = events.iter().position(|(at, _)| *at > time);
         later.map_or(head, |at| at as u64)
     }
+}
+
+/// What a header says of the state.
+fn content<'h>(header: &Header<'h>) -> impl PartialEq + use<'h> {
+    let times = (header.as_of, header.last_recorded_at);
+    (header.digest, times, header.codec, header.anchor)
 }
 
 /// The fold by hand, and its as-of time.
