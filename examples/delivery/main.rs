@@ -2,12 +2,13 @@
 //! time.
 //!
 //! ```text
-//! cargo run --features http --example delivery -- [REPOSITORY] [REVISION]... [OPTIONS]
+//! cargo run --features http,publish --example delivery -- [REPOSITORY] [REVISION]... [OPTIONS]
 //! ```
 //!
 //! Each revision is an aggregate of two kinds, `tree` and `authors`, and its id is the text of the
 //! revision (`HEAD` if there is none). The events are commits, as in the example `git_history`.
-//! Commits that are made while the server runs are seen by the next request.
+//! Commits that are made while the server runs are seen by the next request. Clients can publish
+//! artifacts, and listen to what is published.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use http::header::{AUTHORIZATION, CONTENT_LOCATION, ETAG, IF_NONE_MATCH, LINK};
 use http::{HeaderValue, Method, Response, StatusCode};
 use snapfold::engine::CacheConfig;
 use snapfold::manager::{CreateOptions, Kinds};
-use snapfold::service::http::Delivery;
+use snapfold::service::http::{Delivery, LiveChanges};
 use snapfold::trigger::manual;
 use snapfold::{Aggregate, BoxError, MemoryStore, SnapshotEngine};
 use tokio::net::TcpListener;
@@ -44,6 +45,7 @@ mod git;
 mod history;
 mod keys;
 mod options;
+mod publications;
 mod repository;
 mod tokens;
 #[path = "../git_history/tree.rs"]
@@ -75,8 +77,13 @@ async fn main() -> Result<(), BoxError> {
         take_snapshots(&authors, &id, head).await?;
     }
 
+    let listener = TcpListener::bind(("127.0.0.1", options.port)).await?;
+    let address = format!("http://{}", listener.local_addr()?);
+    let changes = LiveChanges::new()?;
     let delivery = Delivery::builder(Kinds::new().with(trees)?.with(authors)?)
         .prefix(PREFIX)
+        .live(changes.clone())
+        .publisher(publications::publisher(&changes)?, publications::upload_urls()?, &address)
         .cache_policy(options.policy.clone());
     let delivery = if options.is_open {
         delivery.open_to_everybody()
@@ -86,8 +93,7 @@ async fn main() -> Result<(), BoxError> {
     let app = Router::new().nest_service(PREFIX, delivery.build()?);
     let app = with_layers(app, options.origin);
 
-    let listener = TcpListener::bind(("127.0.0.1", options.port)).await?;
-    println!("http://{}{PREFIX}/projects/~/entities", listener.local_addr()?);
+    println!("{address}{PREFIX}/projects/~/entities");
     let end = async {
         if let Err(error) = tokio::signal::ctrl_c().await {
             tracing::error!("Ctrl-C is not heard: {error}");

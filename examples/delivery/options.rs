@@ -12,7 +12,7 @@ use snapfold::service::http::CachePolicy;
 use tracing::Level;
 
 const HELP: &str = "\
-Usage: cargo run --features http --example delivery -- [REPOSITORY] [REVISION]...
+Usage: cargo run --features http,publish --example delivery -- [REPOSITORY] [REVISION]...
 
   REPOSITORY      the repository, or a directory inside it (default: this one)
   REVISION        branches, tags or commits, each an aggregate (default: HEAD)

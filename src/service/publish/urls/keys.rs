@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::error::{Error, ErrorKind};
+use crate::random::random;
 use crate::record::SigningKeys;
 use crate::timestamp::Timestamp;
 
@@ -40,6 +41,15 @@ impl UploadKeys {
     /// [`ErrorKind::InvalidInput`] unless the id has 1 to 64 ASCII letters, digits, `.`, `_` and `-`.
     pub fn new(id: impl Into<String>, secret: [u8; 32]) -> Result<Self, Error> {
         Ok(Self { newest: key(id.into(), secret)?, older: Vec::new() })
+    }
+
+    /// Signs and verifies with a random key that no other process has. URLs end with the process.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new); [`ErrorKind::Unsupported`] if the operating system has no random
+    /// bits.
+    pub fn generate(id: impl Into<String>) -> Result<Self, Error> {
+        Self::new(id, random("generate a key")?)
     }
 
     /// Signs with this key from now on. Those before it still verify.
