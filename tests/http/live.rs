@@ -560,7 +560,7 @@ async fn a_client_that_never_reads_holds_up_nobody() {
     assert_eq!(lazy.last, eager.last);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_waiting_client_is_woken_also_if_the_event_comes_while_it_looks() {
     let world = World::new();
     let mut tasks = Vec::new();

@@ -1,5 +1,6 @@
 //! [`Gate`] and [`Permit`]: no resource is read without the one that only the other makes.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::request::Parts;
@@ -66,7 +67,7 @@ impl Gate {
             request: request.clone(),
             permission,
             tenant: target.tenant.clone(),
-            kind: target.kind(request).map(|kind| kind.into_owned()),
+            kind: target.kind(request).map(Cow::into_owned),
         })
     }
 
