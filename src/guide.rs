@@ -70,5 +70,10 @@ pub mod command_line {}
 #[doc = include_str!("../docs/http.md")]
 pub mod http {}
 
+// The examples need the features.
+#[cfg(any(all(feature = "webhooks", feature = "file"), not(doctest)))]
+#[doc = include_str!("../docs/webhooks.md")]
+pub mod webhooks {}
+
 #[doc = include_str!("../CHANGELOG.md")]
 pub mod changelog {}

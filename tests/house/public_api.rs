@@ -269,6 +269,22 @@ fn the_delivery_is_exported_and_crosses_threads() {
     let _: Option<(Box<dyn Authenticator>, Box<dyn ApiKeyStore>)> = None;
 }
 
+#[cfg(feature = "webhooks")]
+#[test]
+fn the_webhooks_are_exported_and_cross_threads() {
+    use snapfold::service::webhook::{
+        ClaimedWebhook, DeadWebhook, RetrySchedule, StoreOutbox, WebhookDelivery, WebhookEndpoint,
+        WebhookMessage, WebhookOutbox, WebhookReport, WebhookResponse, WebhookRun, WebhookSecret,
+        WebhookSender, WebhookTransport, WebhookVerdict,
+    };
+    crosses_threads::<(StoreOutbox, WebhookSender, WebhookEndpoint, WebhookSecret)>();
+    prints::<(StoreOutbox, WebhookSender, WebhookEndpoint, WebhookSecret)>();
+    prints::<WebhookReport<'static>>();
+    is_value::<(ClaimedWebhook, DeadWebhook, RetrySchedule, WebhookDelivery, WebhookMessage)>();
+    is_value::<(WebhookResponse, WebhookRun, WebhookVerdict)>();
+    let _: Option<(&dyn WebhookOutbox, &dyn WebhookTransport)> = None;
+}
+
 #[cfg(feature = "conformance")]
 #[test]
 fn the_kits_are_exported() {

@@ -1,8 +1,8 @@
 //! A process that ends at any step, and the next one over the same files.
 
-use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ async fn run(polls: usize, replies: &[Reply]) -> bool {
     let clock = ManualClock::at(at(0));
     let receiver = Receiver::new(&clock);
     receiver.reply(replies.iter().cloned());
-    let acknowledged = Cell::new(0);
+    let acknowledged = AtomicUsize::new(0);
     let is_interrupted = {
         let outbox = StoreOutbox::new(open(folder.path()).await);
         let sender = WebhookSender::new(outbox.clone(), receiver.clone()).clock(clock.clone());
@@ -63,7 +63,7 @@ async fn run(polls: usize, replies: &[Reply]) -> bool {
             outbox.put_endpoint(&endpoint("a")).await.unwrap();
             for id in IDS {
                 outbox.enqueue(&message(id)).await.unwrap();
-                acknowledged.set(acknowledged.get() + 1);
+                acknowledged.fetch_add(1, Ordering::Relaxed);
                 sender.run_once().await.unwrap();
                 clock.advance(Duration::from_secs(10));
                 sender.run_once().await.unwrap();
@@ -74,7 +74,7 @@ async fn run(polls: usize, replies: &[Reply]) -> bool {
     // The next process. Who enqueued a message and got no answer does so again.
     let outbox = StoreOutbox::new(open(folder.path()).await);
     outbox.put_endpoint(&endpoint("a")).await.unwrap();
-    for id in &IDS[acknowledged.get()..] {
+    for id in &IDS[acknowledged.into_inner()..] {
         outbox.enqueue(&message(id)).await.unwrap();
     }
     receiver.reply([Reply::Status(200)]);

@@ -12,4 +12,5 @@ mod interrupted;
 mod outbox;
 mod sender;
 mod signatures;
+mod stalled;
 mod support;

@@ -60,9 +60,6 @@ pub struct WebhookSender {
     is_ending: AtomicBool,
 }
 
-/// What became of one endpoint in a run, or of one message.
-type RunStep = Result<bool, Error>;
-
 impl WebhookSender {
     /// Creates a sender with the schedule of the specification and 20 seconds for an attempt, which
     /// reports to nobody.
@@ -204,7 +201,7 @@ impl WebhookSender {
         endpoint: &WebhookEndpoint,
         delivery: &WebhookDelivery,
         run: &mut WebhookRun,
-    ) -> RunStep {
+    ) -> Result<bool, Error> {
         let request = self.request(endpoint, delivery)?;
         let answer = tokio::time::timeout(self.attempt, self.transport.send(request)).await;
         let (why, asked) = match answer {
@@ -229,21 +226,17 @@ impl WebhookSender {
         };
         run.failed += 1;
         let why = &cut(why, MAX_REASON);
-        match self.schedule.delay(&delivery.message.id, delivery.attempt, asked) {
-            Some(delay) => {
-                let next = self.clock.now().saturating_add(delay);
-                self.outbox.settle(delivery, &WebhookVerdict::Again(next)).await?;
-                run.next = Some(next);
-                (self.report_to)(&WebhookReport::Failed { delivery, why, next });
-                Ok(false)
-            }
-            None => {
-                self.outbox.settle(delivery, &WebhookVerdict::Dead(why.to_owned())).await?;
-                run.dead += 1;
-                (self.report_to)(&WebhookReport::Dead { delivery, why });
-                Ok(true)
-            }
-        }
+        let Some(delay) = self.schedule.delay(&delivery.message.id, delivery.attempt, asked) else {
+            self.outbox.settle(delivery, &WebhookVerdict::Dead(why.to_owned())).await?;
+            run.dead += 1;
+            (self.report_to)(&WebhookReport::Dead { delivery, why });
+            return Ok(true);
+        };
+        let next = self.clock.now().saturating_add(delay);
+        self.outbox.settle(delivery, &WebhookVerdict::Again(next)).await?;
+        run.next = Some(next);
+        (self.report_to)(&WebhookReport::Failed { delivery, why, next });
+        Ok(false)
     }
 
     /// The request of an attempt, which is signed now.

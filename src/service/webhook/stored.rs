@@ -61,14 +61,9 @@ impl QueueState {
             due: time("due")?,
             claimed_until: time("claimedUntil")?,
             token: value.get("token")?.as_u64()?,
-            disabled: optional_text(value.get("disabled")?)?,
+            disabled: value.get("disabled")?.as_str().map(str::to_owned),
         })
     }
-}
-
-/// `null` or a text.
-fn optional_text(value: &Value) -> Option<Option<String>> {
-    if value.is_null() { Some(None) } else { Some(Some(value.as_str()?.to_owned())) }
 }
 
 pub(super) fn endpoints_to_bytes(endpoints: &[WebhookEndpoint]) -> Vec<u8> {
@@ -131,7 +126,7 @@ pub(super) fn parse_message(bytes: &[u8]) -> Option<(WebhookMessage, Option<Stri
     let (head, body) = rest.split_at_checked(length)?;
     let head: Value = serde_json::from_slice(head).ok()?;
     let text = |name: &str| Some(head.get(name)?.as_str()?.to_owned());
-    let reason = optional_text(head.get("reason")?)?;
+    let reason = head.get("reason")?.as_str().map(str::to_owned);
     let (id, tenant, message_type) = (text("id")?, text("tenant")?, text("type")?);
     let body = Bytes::copy_from_slice(body);
     Some((WebhookMessage { id, tenant, message_type, body }, reason))

@@ -1,5 +1,6 @@
 //! [`Gate`] and [`Permit`]: no resource is read without the one that only the other makes.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::request::Parts;
@@ -30,9 +31,9 @@ pub(crate) struct Permit<'a> {
     counted: Counted,
 }
 
-/// A client that was admitted, to be asked about again while its answer is sent.
-#[derive(Debug)]
-pub(crate) struct Standing {
+/// A client that was admitted, to be asked about again while its answer is sent. Not printed: the
+/// request has the credentials.
+pub(crate) struct StillAdmitted {
     authenticator: Arc<dyn Authenticator>,
     request: Parts,
     permission: Permission,
@@ -40,7 +41,7 @@ pub(crate) struct Standing {
     kind: Option<String>,
 }
 
-impl Standing {
+impl StillAdmitted {
     /// Whether the client would be admitted now. Nothing is counted. If the authenticator fails,
     /// nobody is admitted.
     pub(crate) async fn holds(&self) -> bool {
@@ -64,17 +65,17 @@ pub(crate) struct Identified<'n> {
 
 impl Gate {
     /// What is needed to ask about an admitted client again; `None` if everybody is admitted.
-    pub(crate) fn standing(&self, request: &Parts, target: &Target) -> Option<Standing> {
+    pub(crate) fn standing(&self, request: &Parts, target: &Target) -> Option<StillAdmitted> {
         let (Self::Guarded(authenticator, _), Some(permission)) = (self, target.route.permission)
         else {
             return None;
         };
-        Some(Standing {
+        Some(StillAdmitted {
             authenticator: Arc::clone(authenticator),
             request: request.clone(),
             permission,
             tenant: target.tenant.clone(),
-            kind: target.kind(request).map(|kind| kind.into_owned()),
+            kind: target.kind(request).map(Cow::into_owned),
         })
     }
 

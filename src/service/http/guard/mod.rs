@@ -27,7 +27,7 @@ pub use api_key_file::ApiKeyFile;
 pub use api_key_store::ApiKeyStore;
 pub use api_keys::ApiKeys;
 pub use authenticator::Authenticator;
-pub(super) use gate::{Gate, Permit, Standing};
+pub(super) use gate::{Gate, Permit, StillAdmitted};
 pub(super) use limiter::{Limiter, prepare, whole_seconds};
 pub use permission::Permission;
 pub use principal::{Principal, Scope};

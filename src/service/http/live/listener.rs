@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 
 use super::changes::{LiveChanges, LiveHub, lock_ring};
-use super::ring::{LiveRing, LiveStep, Wanted, id, parse_id};
+use super::ring::{LiveRing, LiveStep, WantedEvents, id, parse_id};
 
 /// A position in the ring of a tenant. Leaves the ring when it is dropped.
 pub(super) struct LiveListener {
     hub: Arc<LiveHub>,
     tenant: String,
     ring: Arc<Mutex<LiveRing>>,
-    wanted: Wanted,
+    wanted: WantedEvents,
     epoch: u64,
     position: u64,
     woken: Arc<Notify>,
@@ -24,7 +24,7 @@ impl LiveListener {
     pub(super) fn new(
         changes: &LiveChanges,
         tenant: &str,
-        wanted: Wanted,
+        wanted: WantedEvents,
         last: Option<&str>,
     ) -> (Self, bool) {
         let hub = Arc::clone(changes.hub());

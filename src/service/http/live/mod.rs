@@ -16,6 +16,6 @@ mod streams;
 pub use changes::LiveChanges;
 pub use event::LiveEvent;
 pub(super) use open_streams::OpenStreams;
-pub(super) use ring::Wanted;
+pub(super) use ring::WantedEvents;
 pub(super) use stream::LiveStream;
 pub use streams::LiveStreams;

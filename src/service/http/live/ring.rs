@@ -13,7 +13,7 @@ const MAX_BYTES: usize = 1 << 20;
 
 /// Which events of a tenant a stream has.
 #[derive(Clone, Debug)]
-pub(crate) enum Wanted {
+pub(crate) enum WantedEvents {
     /// All of them.
     Project,
     /// Those of the aggregates of a kind.
@@ -146,18 +146,18 @@ impl LiveRing {
     }
 
     /// Adds a listener. It is woken by the returned value.
-    pub(super) fn listen(&mut self, wanted: &Wanted) -> Arc<Notify> {
+    pub(super) fn listen(&mut self, wanted: &WantedEvents) -> Arc<Notify> {
         self.listeners += 1;
-        let Wanted::Aggregate(key) = wanted else { return Arc::clone(&self.woken) };
+        let WantedEvents::Aggregate(key) = wanted else { return Arc::clone(&self.woken) };
         let own = self.key(key);
         own.listeners += 1;
         Arc::clone(&own.woken)
     }
 
     /// Removes a listener.
-    pub(super) fn leave(&mut self, wanted: &Wanted) {
+    pub(super) fn leave(&mut self, wanted: &WantedEvents) {
         self.listeners = self.listeners.saturating_sub(1);
-        let Wanted::Aggregate(key) = wanted else { return };
+        let WantedEvents::Aggregate(key) = wanted else { return };
         if let Some(own) = self.keys.get_mut(key) {
             own.listeners = own.listeners.saturating_sub(1);
             if own.kept.is_empty() && own.listeners == 0 {
@@ -167,22 +167,22 @@ impl LiveRing {
     }
 
     /// What a listener finds after `position`.
-    pub(super) fn after(&self, wanted: &Wanted, position: u64) -> LiveStep {
+    pub(super) fn after(&self, wanted: &WantedEvents, position: u64) -> LiveStep {
         let floor = self.floor();
         let dropped = match wanted {
-            Wanted::Aggregate(key) => self.keys.get(key).map_or(floor, |own| own.dropped),
+            WantedEvents::Aggregate(key) => self.keys.get(key).map_or(floor, |own| own.dropped),
             _ => floor,
         };
         if position < dropped || position > self.head {
             return LiveStep::Gap(self.head);
         }
         let next = match wanted {
-            Wanted::Aggregate(key) => self.keys.get(key).and_then(|own| {
+            WantedEvents::Aggregate(key) => self.keys.get(key).and_then(|own| {
                 let at = own.kept.partition_point(|number| *number <= position);
                 own.kept.get(at).copied()
             }),
-            Wanted::Project => Some(position + 1),
-            Wanted::Kind(kind) => (position + 1..=self.head).find(|number| {
+            WantedEvents::Project => Some(position + 1),
+            WantedEvents::Kind(kind) => (position + 1..=self.head).find(|number| {
                 let key = self.entry(*number).and_then(|entry| entry.key.as_ref());
                 key.is_some_and(|key| key.kind() == kind)
             }),

@@ -9,10 +9,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::listener::LiveListener;
 use super::open_streams::{OpenStreams, StreamPermit};
-use super::ring::{LiveStep, Wanted};
+use super::ring::{LiveStep, WantedEvents};
 use super::streams::LiveStreams;
 use crate::error::Error;
-use crate::service::http::guard::Standing;
+use crate::service::http::guard::StillAdmitted;
 use crate::service::http::problem::HttpProblem;
 
 /// Makes the events of one client while they are sent. What it holds is freed when it is dropped.
@@ -24,7 +24,7 @@ pub(crate) struct LiveStream {
     /// When something was sent last, and when the client was last found to be allowed.
     sent: Instant,
     checked: Instant,
-    standing: Option<Standing>,
+    standing: Option<StillAdmitted>,
     /// The first block, until it is sent.
     first: Option<Bytes>,
     _open: StreamPermit,
@@ -36,8 +36,8 @@ impl LiveStream {
     pub(crate) fn open(
         streams: &LiveStreams,
         open: &OpenStreams,
-        (name, standing): (&str, Option<Standing>),
-        (tenant, wanted): (&str, Wanted),
+        (name, standing): (&str, Option<StillAdmitted>),
+        (tenant, wanted): (&str, WantedEvents),
         last: Option<&str>,
     ) -> Result<Self, HttpProblem> {
         let permit = open.open(name, streams)?;

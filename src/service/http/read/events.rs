@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, Method, Response};
 
 use super::Admitted;
 use crate::service::http::body::DeliveryBody;
-use crate::service::http::live::{LiveStream, Wanted};
+use crate::service::http::live::{LiveStream, WantedEvents};
 use crate::service::http::problem::HttpProblem;
 use crate::service::http::query_parameter::QueryParameter;
 
@@ -24,13 +24,13 @@ impl Admitted<'_> {
         let wanted = match (&target.key, self.query.text(QueryParameter::FILTER_KIND.name)) {
             (Some(key), _) => {
                 served.admin(key)?;
-                Wanted::Aggregate(key.clone())
+                WantedEvents::Aggregate(key.clone())
             }
             (None, Some(kind)) if served.kinds.get(kind).is_none() => {
                 return Err(HttpProblem::not_found("there is no such kind"));
             }
-            (None, Some(kind)) => Wanted::Kind(kind.to_owned()),
-            (None, None) => Wanted::Project,
+            (None, Some(kind)) => WantedEvents::Kind(kind.to_owned()),
+            (None, None) => WantedEvents::Project,
         };
         let body = if self.request.method == Method::HEAD {
             DeliveryBody::streamed(stream::empty())
