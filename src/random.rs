@@ -1,4 +1,4 @@
-//! Random bits of the operating system, for secrets.
+//! Random bits of the operating system, for secrets and for names that nobody else uses.
 
 use crate::error::{Error, ErrorKind};
 
@@ -10,4 +10,10 @@ pub(crate) fn random<const N: usize>(operation: &'static str) -> Result<[u8; N],
         Error::new(ErrorKind::Unsupported, operation, message).with_source(source)
     })?;
     Ok(bytes)
+}
+
+/// Returns a random number.
+#[cfg(feature = "object-store")]
+pub(crate) fn random_number(operation: &'static str) -> Result<u64, Error> {
+    random(operation).map(u64::from_le_bytes)
 }

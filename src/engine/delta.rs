@@ -68,8 +68,10 @@ impl<A: Aggregate> EngineCore<A> {
         let Some(base) = meta.base else { return Ok(()) };
         let lookup = self.store.get(Query::exact(&meta.key, meta.id())).await?;
         let Lookup::Found(found) = &lookup else { return Ok(()) };
+        // Another process may have replaced the delta, and what it put is not to be deleted.
+        let is_ours = found.record.header().is_ok_and(|header| header.base == meta.base);
         let stored = found.bases.first().and_then(|record| record.header().ok());
-        if stored.is_some_and(|stored| stored.version == base.version) {
+        if !is_ours || stored.is_some_and(|stored| stored.version == base.version) {
             return Ok(());
         }
         let ids = [meta.id()];

@@ -27,7 +27,8 @@ fn looks_cut(events: u64) -> bool {
     events == 0 || events >= MANY || (events >= SMALLEST_PAGE && is_page)
 }
 
-/// Reads further if the source reports a head above the last event that it yielded.
+/// Reads further if the source reports a head above the last event that it yielded. Ends the replay
+/// if these events were truncated in the meantime.
 ///
 /// # Errors
 /// [`ErrorKind::BrokenHistory`] if the source does not yield these events on the second read
@@ -41,21 +42,20 @@ pub(super) async fn read_up_to_head<A: Aggregate>(
     // Read before the events are read again, so that all events up to the head were committed by
     // then.
     let Some(head) = head(source, key).await? else { return Ok(()) };
-    if head.min(until) <= replay.version() {
-        return Ok(());
-    }
-    let oldest = floor(source, key).await?;
-    if head.min(until) <= oldest {
+    if head.min(until) <= replay.version() || ends_truncated(source, key, replay).await? {
         return Ok(());
     }
     let read = source.read(key, replay.range(), replay).await;
     read.map_err(|source| Error::event_source("read events", source))?;
-    if !replay.is_waiting() || head.min(until) <= replay.version() {
+    let is_read = head.min(until) <= replay.version();
+    if !replay.is_open() || (is_read && replay.is_waiting()) {
         return Ok(());
     }
-    let oldest = floor(source, key).await?;
+    if ends_truncated(source, key, replay).await? || !replay.is_waiting() {
+        return Ok(());
+    }
     let head = self::head(source, key).await?.unwrap_or(head).min(head);
-    if head.min(until) <= replay.version().max(oldest) {
+    if head.min(until) <= replay.version() {
         return Ok(());
     }
     Err(Error::new(
@@ -70,6 +70,20 @@ pub(super) async fn read_up_to_head<A: Aggregate>(
         ),
     )
     .with_retry(Retry::Later))
+}
+
+/// Ends a replay that is open if the next events were truncated. Returns whether they were.
+pub(super) async fn ends_truncated<A: Aggregate>(
+    source: &dyn EventSource<A>,
+    key: &AggregateKey,
+    replay: &mut Replay<'_, A>,
+) -> Result<bool, Error> {
+    let floor = floor(source, key).await?;
+    let is_truncated = floor > replay.version();
+    if is_truncated {
+        replay.end_truncated(floor);
+    }
+    Ok(is_truncated)
 }
 
 pub(super) async fn floor<A: Aggregate>(

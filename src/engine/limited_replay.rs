@@ -53,9 +53,8 @@ impl<A: Aggregate> EngineCore<A> {
             None => replay.finish(),
             Some(range) => {
                 let _permit = self.wait_for_replay(key).await?;
-                let continued_at = replay.version();
                 read_range(source, key, range, &mut replay).await?;
-                finish_continued(source, key, continued_at, &replay).await?
+                finish_continued(source, key, &mut replay).await?
             }
         };
         watch.replayed(done.first_applied_at);

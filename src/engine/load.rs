@@ -1,7 +1,7 @@
 //! Loading: finds the newest usable snapshot, folds the events after it, and handles mismatches.
 
 use super::core::{EngineCore, check_kind};
-use super::head::{ends_early, floor, read_up_to_head};
+use super::head::{ends_early, ends_truncated, floor, read_up_to_head};
 use super::observer::Observation;
 use super::reconstructed::{Purpose, Reconstructed};
 use super::search::{Ahead, Search};
@@ -176,30 +176,29 @@ async fn disagreed<A: Aggregate>(
         Ended::Diverged => return Ok(Err(RejectReason::Diverged)),
         Ended::Untimed => return Err(untimed(key, version)),
         Ended::Truncated { floor } => return Ok(Err(RejectReason::BelowFloor { floor })),
-        Ended::Broken { expected, found } if expected > version => {
-            return Err(broken(key, expected, found));
-        }
         // The event at the snapshot's version is missing: it was truncated or lost.
         Ended::Nothing => None,
-        Ended::Broken { found, .. } => Some(found),
+        Ended::Broken { expected, found } => Some((expected, found)),
     };
     let floor = floor(source, key).await?;
     if floor > version {
         return Ok(Err(RejectReason::BelowFloor { floor }));
     }
-    if floor < version {
-        return match missing {
-            None => Ok(Err(RejectReason::Ahead)),
-            Some(found) => Err(broken(key, version, found)),
-        };
+    match missing {
+        None if floor < version => return Ok(Err(RejectReason::Ahead)),
+        Some((expected, found)) if floor < version || expected > version => {
+            return Err(broken(key, expected, found));
+        }
+        _ => {}
     }
     // The events are truncated up to the snapshot's version, so nothing is left to compare it with.
     let mut replay = Replay::new(progress, limits, watch.clock()).without_overlap();
     let done = read(source, key, None, &mut replay, watch).await?;
-    if done.applied == 0 && version < limits.until {
-        // No event follows, unless the following events were truncated after the floor was read.
+    let is_gap = matches!(done.ended, Ended::Broken { .. });
+    if is_gap || (done.applied == 0 && version < limits.until) {
+        // The following events may have been truncated after the floor was read.
         let floor = self::floor(source, key).await?;
-        if floor > version {
+        if floor > progress.position.version {
             return Ok(Err(RejectReason::BelowFloor { floor }));
         }
     }
@@ -240,10 +239,11 @@ pub(super) async fn from_start_to<A: Aggregate>(
         Ended::Whole | Ended::Nothing | Ended::Diverged => None,
         Ended::Broken { expected, found } => Some((expected, found)),
     };
-    // There is no event, or the first one is not event 1. The first events may have been truncated.
-    if progress.position.version == 0 && done.ended != Ended::Whole {
+    // There is no event, or one is missing. It may have been truncated.
+    let version = progress.position.version;
+    if broken.is_some() || (version == 0 && done.ended != Ended::Whole) {
         let floor = floor(source, key).await?;
-        if floor > 0 {
+        if floor > version {
             return Err(unrecoverable(key, floor, rejected));
         }
     }
@@ -274,10 +274,10 @@ async fn read<A: Aggregate>(
     };
     let mut done = None;
     if let Some(range) = missing {
-        let continued_at = replay.version();
+        let is_continued = replay.version() > started_at;
         read_range(source, key, range, replay).await?;
-        if continued_at > started_at {
-            done = Some(Box::pin(finish_continued(source, key, continued_at, replay)).await?);
+        if is_continued {
+            done = Some(Box::pin(finish_continued(source, key, replay)).await?);
         }
     }
     let done = done.unwrap_or_else(|| replay.finish());
@@ -300,24 +300,17 @@ pub(super) async fn read_range<A: Aggregate>(
     Ok(())
 }
 
-/// Finishes a replay whose events came from two reads, the second after version `continued_at`.
-/// Events that were truncated in between are missing, perhaps at the end, where nothing else shows
-/// it.
+/// Finishes a replay whose events came from two reads. Those that were truncated in between are
+/// missing, perhaps at the end, where nothing else shows it.
 pub(super) async fn finish_continued<A: Aggregate>(
     source: &dyn EventSource<A>,
     key: &AggregateKey,
-    continued_at: u64,
-    replay: &Replay<'_, A>,
+    replay: &mut Replay<'_, A>,
 ) -> Result<Done, Error> {
-    let mut done = replay.finish();
-    let is_open = replay.is_waiting() || matches!(done.ended, Ended::Broken { .. });
-    if continued_at > 0 && is_open {
-        let floor = floor(source, key).await?;
-        if floor > continued_at {
-            done.ended = Ended::Truncated { floor };
-        }
+    if replay.is_open() {
+        ends_truncated(source, key, replay).await?;
     }
-    Ok(done)
+    Ok(replay.finish())
 }
 
 /// Replays the events that were fetched ahead, if they begin where `replay` does. Returns the range

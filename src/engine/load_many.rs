@@ -234,21 +234,24 @@ impl<A: Aggregate> EngineCore<A> {
         }
         if !reads.is_empty() && self.source.read_many(&mut reads).await.is_ok() {
             // The source may have put them into another order.
-            for read in reads {
+            for mut read in reads {
                 let place = read.place();
                 // Its range may have been moved on.
                 let Some(Some((range, watch, started_at, is_limited))) = watches.get_mut(place)
                 else {
                     continue;
                 };
-                let replay = &read.replay;
+                let replay = &mut read.replay;
                 if ends_early(*range, replay) || (*is_limited && replay.version() >= FREE_EVENTS) {
                     continue;
                 }
                 // Events that came with the snapshot may have been followed by a truncation.
-                let continued_at = if range.after > *started_at { range.after } else { 0 };
-                let finished = finish_continued(&*self.source, read.key, continued_at, replay);
-                if let Ok(finished) = finished.await {
+                let finished = if range.after > *started_at {
+                    finish_continued(&*self.source, read.key, replay).await
+                } else {
+                    Ok(replay.finish())
+                };
+                if let Ok(finished) = finished {
                     set(&mut done, place, finished, watch);
                 }
             }

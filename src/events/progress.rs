@@ -52,8 +52,7 @@ pub(crate) enum Ended {
     Diverged,
     /// The next event has no time, so it is unknown whether it belongs to the result.
     Untimed,
-    /// The events came from several reads, and some were truncated in between, up to `floor`
-    /// (inclusive).
+    /// Some events were truncated during the replay, up to `floor` (inclusive).
     Truncated { floor: u64 },
     /// Version `found` was pushed where `expected` was due.
     Broken { expected: u64, found: u64 },

@@ -55,6 +55,10 @@ enum Status {
     Diverged,
     /// The next event has no time, and the fold ends at a time.
     Untimed,
+    /// The next events were truncated, up to `floor` (inclusive).
+    Truncated {
+        floor: u64,
+    },
     /// An event with a version other than the next one was pushed.
     Broken {
         expected: u64,
@@ -129,6 +133,17 @@ impl<'a, A: Aggregate> Replay<'a, A> {
     /// Returns whether the next event would be applied.
     pub(crate) fn is_waiting(&self) -> bool {
         self.status == Status::Running
+    }
+
+    /// Returns whether an event is missing that may have been truncated: the next one, or the one
+    /// before that which was pushed.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.status, Status::Running | Status::Broken { .. })
+    }
+
+    /// Ends the replay, because the events after it were truncated up to `floor` (inclusive).
+    pub(crate) fn end_truncated(&mut self, floor: u64) {
+        self.status = Status::Truncated { floor };
     }
 
     /// Returns whether the fold began with the empty state.
@@ -347,6 +362,7 @@ impl<'a, A: Aggregate> Replay<'a, A> {
             | Status::Complete
             | Status::Diverged
             | Status::Untimed
+            | Status::Truncated { .. }
             | Status::Broken { .. } => ControlFlow::Break(()),
         }
     }
@@ -383,6 +399,7 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         let ended = match self.status {
             Status::Diverged => Ended::Diverged,
             Status::Untimed => Ended::Untimed,
+            Status::Truncated { floor } => Ended::Truncated { floor },
             Status::Broken { expected, found } => Ended::Broken { expected, found },
             Status::Comparing => Ended::Nothing,
             Status::Running if self.position.version == 0 => Ended::Nothing,

@@ -4,6 +4,7 @@ mod capabilities;
 mod cursor;
 mod delete;
 mod delete_plan;
+pub(crate) mod document;
 mod erased;
 mod ext;
 mod list;

@@ -12,6 +12,9 @@
 #[cfg(all(feature = "json", feature = "msgpack"))]
 mod aggregate;
 mod artifacts;
+#[cfg(feature = "object-store")]
+#[path = "../bucket_site/mod.rs"]
+mod bucket_site;
 mod event_sources;
 #[cfg(feature = "file")]
 mod ledger_support;

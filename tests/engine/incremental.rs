@@ -249,6 +249,43 @@ async fn a_delta_without_its_base_is_a_miss() {
     }
 }
 
+/// Whoever put it in place of a delta, whose base may be gone by then, did nothing wrong.
+#[tokio::test]
+async fn a_snapshot_that_has_replaced_a_new_delta_is_kept() {
+    for base_goes in [false, true] {
+        let store = Store::default();
+        let world = World::with(Arc::new(store.clone()), None);
+        let engine = world.engine(Some(Incremental::lz4()));
+        world.snapshots(&engine, 1, 5).await;
+        world.append(5);
+        store.put_gate.close();
+        let creating = tokio::spawn({
+            let (engine, key) = (engine.clone(), world.key.clone());
+            async move { engine.create(&key).await }
+        });
+        while store.put_gate.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        store.get_gate.close();
+        store.put_gate.open();
+        while store.get_gate.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(world.bases().await, [(5, None), (10, Some(5))]);
+        let other = World { events: world.events.clone(), ..World::new() };
+        other.engine(None).create(&world.key).await.unwrap();
+        let whole = other.record(10).await;
+        store.inner.put(vec![whole], PutOptions::default().replace(true)).await.unwrap();
+        if base_goes {
+            store.delete(&world.key, Selection::Below(10), DeleteOptions::default()).await.unwrap();
+        }
+        store.get_gate.open();
+        assert!(matches!(creating.await.unwrap(), Ok(CreateOutcome::Stored(_))));
+        assert_eq!(world.bases().await.last(), Some(&(10, None)));
+        world.check(&engine).await;
+    }
+}
+
 #[tokio::test]
 async fn a_base_stays_as_long_as_a_delta_needs_it() {
     for world in World::all() {

@@ -62,6 +62,71 @@ impl<A: Aggregate<Event = Event>> EventSource<A> for Truncating {
     }
 }
 
+/// Events from 4 on are committed just after the first read, and those up to 4 are truncated
+/// before the next events are read.
+#[derive(Clone)]
+struct Growing {
+    events: MemoryEvents<Event>,
+    /// One read reads both.
+    is_paged: bool,
+    armed: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl<A: Aggregate<Event = Event>> EventSource<A> for Growing {
+    async fn read(
+        &self,
+        key: &AggregateKey,
+        range: EventRange,
+        replay: &mut Replay<'_, A>,
+    ) -> Result<(), BoxError> {
+        if range.after > 0 || !self.armed.load(Ordering::SeqCst) {
+            return self.events.read(key, range, replay).await;
+        }
+        self.events.read(key, EventRange::new(0, 3), replay).await?;
+        if self.is_paged {
+            self.events.truncate_below(key, 4);
+            self.events.read(key, EventRange::new(3, range.until), replay).await?;
+        }
+        Ok(())
+    }
+
+    async fn head(&self, key: &AggregateKey) -> Result<Option<u64>, BoxError> {
+        EventSource::<A>::head(&self.events, key).await
+    }
+
+    async fn floor(&self, key: &AggregateKey) -> Result<u64, BoxError> {
+        let floor = EventSource::<A>::floor(&self.events, key).await?;
+        if self.armed.load(Ordering::SeqCst) {
+            self.events.truncate_below(key, 4);
+        }
+        Ok(floor)
+    }
+}
+
+#[tokio::test]
+async fn events_that_are_truncated_between_two_reads_are_no_gap_in_the_history() {
+    for (is_paged, version) in [(true, None), (true, Some(5)), (false, Some(5))] {
+        let Truncating { events, armed, .. } = Truncating::new(0, 0);
+        let source = Growing { events, is_paged, armed };
+        let store = FaultyStore::new(MemoryStore::new(), Faults::new(1));
+        let engine = SnapshotEngine::<Account>::builder(source.clone(), store.clone());
+        let engine = engine.build().unwrap();
+        // The earlier answer that the store comes back to: there is nothing.
+        engine.load(&key("a")).await.unwrap();
+        engine.create_with(&key("a"), CreateOptions::new().at_version(10)).await.unwrap();
+        source.armed.store(true, Ordering::SeqCst);
+        let Some(version) = version else {
+            store.fail_next(StoreCall::Get, Fault::Stale).unwrap();
+            let loaded = engine.load(&key("a")).await.unwrap();
+            assert_eq!((loaded.version, loaded.provenance.origin), (20, Origin::Snapshot));
+            continue;
+        };
+        let error = engine.at_version(&key("a"), version).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unrecoverable, "{error}");
+    }
+}
+
 /// An engine over a snapshot at 10, from which everything was truncated up to 10 already, and
 /// whose events go up to `up_to` while it is read. The first answer of the store lags behind.
 async fn truncated_under_a_load(up_to: u64, newest: Option<u64>) -> SnapshotEngine<Account> {

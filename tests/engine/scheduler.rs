@@ -348,7 +348,8 @@ async fn what_this_node_cannot_run_is_left_to_others_and_reported_once() {
     assert_eq!(runs.len(), 1, "{runs:?}");
     let told = |what: &str| events.iter().filter(|it| it.contains(what)).count();
     assert_eq!(told("is not run here"), ignored.len());
-    assert_eq!((told("archive to tape"), told("Mars/Base")), (1, 1), "{events:?}");
+    assert_eq!(told("archive to tape"), 1);
+    assert_eq!(told("Mars/Base"), usize::from(cfg!(feature = "schedules")));
     assert_eq!(node.scheduler.statistics().ignored, ignored.len());
     for key in ignored {
         let stored = node.stored(&key).await;

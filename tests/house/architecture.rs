@@ -23,7 +23,7 @@ const LAYERS: [&[&str]; 8] = [
         "timestamp",
     ],
     &["checksum", "codec", "compress", "digest", "record", "shape", "value", "walker"],
-    &["artifact", "events", "ledger", "state", "store", "timeline"],
+    &["artifact", "events", "ledger", "publication", "state", "store", "timeline"],
     &["retention", "trigger"],
     &["backend", "layer"],
     &["engine", "manager"],

@@ -335,8 +335,7 @@ impl<A: Subject> Client<A> {
                 drop(model);
                 let conflict = error.kind() == ErrorKind::Conflict;
                 // The base of a delta went while it was made, or what is in the way lost its base.
-                // In object storage, that is known of the base only when its delete has returned.
-                let by_base = book.lock().has_deltas(key) || book.lingers;
+                let by_base = book.lock().has_deltas(key);
                 // A stale answer may show a damaged record that was replaced before.
                 let damaged = since.damaged
                     || since.stale

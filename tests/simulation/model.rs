@@ -355,12 +355,8 @@ impl Book {
             let stored = model.truth.remove(&(key, *id)).unwrap();
             // The engine takes a delta back whose base went before it was put, or seems to have.
             let base = stored.base.map(|version| (key, SnapshotId { version, ..*id }));
-            // In object storage the base may be gone before its delete has returned.
             let is_orphan = base.is_some_and(|base| {
-                !model.truth.contains_key(&base)
-                    || model.stale > 0
-                    || model.damaged > 0
-                    || self.lingers
+                !model.truth.contains_key(&base) || model.stale > 0 || model.damaged > 0
             });
             if by_hand || is_orphan {
                 model.streams[key].changes.removed_by_hand += 1;
@@ -583,6 +579,13 @@ impl Model {
                 id.generation == generation && stored.is_usable_alone(id.version, floor)
             });
             let Some((newest, _)) = usable else { continue };
+            // A load that no truncation affects tries three, and then replays all events.
+            let newer = self
+                .of_key(key)
+                .filter(|(id, _)| id.generation == generation && id.version > newest.version);
+            if floor == 0 && newer.count() > 3 {
+                continue;
+            }
             // A record that was damaged on the way was not seen to be usable.
             let lowest = if since.damaged { 0 } else { newest.version };
             let kept = self.of_key(key).any(|(id, stored)| {

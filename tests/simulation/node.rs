@@ -162,6 +162,10 @@ impl<A: Subject> Node for Process<A> {
             task.abort();
         }
         self.join().await;
+        // Tasks of the background learn of it when they are polled next.
+        for _ in 0..8 {
+            tokio::task::yield_now().await;
+        }
     }
 
     async fn settle(&mut self) {

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use futures_util::FutureExt as _;
+use object_store::Error as ObjectError;
+use object_store::path::Path;
 
 use super::bucket_store::BucketStore;
 use super::error::{RequestEffect, failed};
-use super::in_flight::make_all;
+use super::in_flight::make_grouped;
 use super::index::Indexed;
 use super::update::IndexChange;
 use crate::error::{Error, Retry};
@@ -23,8 +25,7 @@ impl BucketStore {
         options: DeleteOptions,
     ) -> Result<Deleted, Error> {
         let (deleted, removed) = self.remove(key, selection, options).await?;
-        let paths = removed.iter().map(|it| self.layout.record(key, it.id, it.object));
-        self.discard(paths.collect::<Result<_, _>>()?).await;
+        self.discard(self.record_paths(key, &removed)?).await;
         Ok(deleted)
     }
 
@@ -50,38 +51,45 @@ impl BucketStore {
             }
             .boxed()
         });
-        let groups = make_all(self.options.in_flight, deletes.collect()).await?;
-        let mut all = vec![Deleted::default(); selected.len()];
-        for (position, deleted) in groups.into_iter().flatten() {
-            if let Some(place) = all.get_mut(position) {
-                *place = deleted;
-            }
-        }
-        Ok(all)
+        let none = vec![Deleted::default(); selected.len()];
+        make_grouped(self.options.in_flight, deletes.collect(), none).await
     }
 
     pub(super) async fn erase(&self, key: &AggregateKey) -> Result<Erased, Error> {
         let options = DeleteOptions::default().overrule_pins(true);
         let (deleted, removed) = self.remove(key, Selection::All, options).await?;
         if self.layout.index(key).is_ok() {
-            let paths = removed.iter().map(|it| self.layout.record(key, it.id, it.object));
-            let paths = paths.collect::<Result<Vec<_>, _>>()?;
-            for path in &paths {
-                self.memory.forget(path);
-            }
-            if !paths.is_empty() {
-                let gone = self.remote.delete(paths).await;
-                gone.map_err(|error| {
-                    let error = failed("erase an aggregate", RequestEffect::Write, &error);
-                    // The index has changed.
-                    error.with_retry(Retry::Unknown)
-                })?;
-            }
+            let gone = self.delete_objects(self.record_paths(key, &removed)?).await;
+            gone.map_err(|error| {
+                let error = failed("erase an aggregate", RequestEffect::Write, &error);
+                // The index has changed.
+                error.with_retry(Retry::Unknown)
+            })?;
             // What an earlier call could not delete.
             let swept = Box::pin(self.sweep_aggregate(key)).await;
             swept.map_err(|error| error.with_retry(Retry::Unknown))?;
         }
         Ok(Erased::new(deleted, [Remains::ObjectVersions]))
+    }
+
+    /// The names of the records of snapshots.
+    pub(super) fn record_paths(
+        &self,
+        key: &AggregateKey,
+        snapshots: &[Indexed],
+    ) -> Result<Vec<Path>, Error> {
+        snapshots.iter().map(|it| self.layout.record(key, it.id, it.object)).collect()
+    }
+
+    /// Deletes objects, also from the memory.
+    pub(super) async fn delete_objects(&self, paths: Vec<Path>) -> Result<(), ObjectError> {
+        if paths.is_empty() {
+            return Ok(());
+        }
+        for path in &paths {
+            self.memory.forget(path);
+        }
+        self.remote.delete(paths).await
     }
 
     /// Removes snapshots from the index, and returns them.

@@ -12,7 +12,7 @@ use super::known::KnownIndex;
 use super::remote::ObjectAnswer;
 use crate::error::Error;
 use crate::key::AggregateKey;
-use crate::record::{Record, SnapshotMeta};
+use crate::record::{Header, Record, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{Found, ListRequest, Lookup, Page, Query};
 
@@ -67,7 +67,7 @@ impl BucketStore {
         let admitted = known.index.snapshots().iter().filter(|it| request.admits(it.id));
         // A header that a newer release wrote is not listed.
         let mut readable = admitted.filter_map(|indexed| {
-            let header = crate::record::Header::parse(indexed.header()).ok()?;
+            let header = Header::parse(indexed.header()).ok()?;
             Some(SnapshotMeta::from_header(&header).map(|it| it.with_marks(indexed.marks.clone())))
         });
         let items: Vec<_> =

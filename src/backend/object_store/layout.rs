@@ -2,38 +2,24 @@
 
 use object_store::path::Path;
 
+use super::root::{MAX_NAME_BYTES, ObjectRoot, object_path};
 use super::segment::{put_segment, read_segment};
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::snapshot_id::SnapshotId;
 
-/// The longest name of an object in S3, Google Cloud Storage and Azure, in bytes.
-const MAX_NAME_BYTES: usize = 1_024;
 /// `/r/`, two slashes between the parts of a key, and what follows them: see [`Layout::record`].
 const RECORD_BYTES: usize = 3 + 2 + 1 + 20 + 1 + 10 + 1 + 16 + 1 + 16;
 
 /// The names of the objects below one root.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
-    /// Empty, or ends with a slash.
-    root: String,
+    root: ObjectRoot,
 }
 
 impl Layout {
     pub(super) fn new(root: &str) -> Result<Self, Error> {
-        let invalid =
-            |why: String| Error::new(ErrorKind::InvalidInput, "open an object store", why);
-        let path = Path::parse(root)
-            .map_err(|error| invalid(format!("the root is no path of an object: {error}")))?;
-        let root = path.as_ref();
-        if root.len() > 300 {
-            let bytes = root.len();
-            return Err(invalid(format!(
-                "the root is {bytes} bytes long, but the limit is 300: shorten it"
-            )));
-        }
-        let root = if root.is_empty() { String::new() } else { format!("{root}/") };
-        Ok(Self { root })
+        Ok(Self { root: ObjectRoot::parse(root)? })
     }
 
     /// The longest total length of tenant, kind and id that fits, whatever their bytes.
@@ -43,12 +29,12 @@ impl Layout {
     }
 
     pub(super) fn root(&self) -> Result<Path, Error> {
-        path(&self.root)
+        self.root.join("")
     }
 
     /// An object outside of the three folders.
     pub(super) fn other(&self, name: &str) -> Result<Path, Error> {
-        path(&format!("{}{name}", self.root))
+        self.root.join(name)
     }
 
     /// The index of an aggregate. Fails if the name of a record of this key would be too long.
@@ -73,17 +59,17 @@ impl Layout {
         let (below, schema) = (u64::MAX - version, generation.schema_version);
         let shape = generation.fingerprint;
         let folder = self.records(key)?;
-        path(&format!("{folder}/{below:020}-{schema:010}-{shape:016x}-{object:016x}"))
+        object_path(&format!("{folder}/{below:020}-{schema:010}-{shape:016x}-{object:016x}"))
     }
 
     /// The folder of all indexes, of those of a tenant, or of those of its kind.
     pub(super) fn indexes(&self, tenant: Option<&str>, kind: Option<&str>) -> Result<Path, Error> {
-        let mut name = format!("{}x", self.root);
+        let mut name = "x".to_owned();
         for part in [tenant, tenant.and(kind)].into_iter().flatten() {
             name.push('/');
             put_segment(&mut name, part);
         }
-        path(&name)
+        self.root.join(&name)
     }
 
     /// The folder of all records.
@@ -106,7 +92,7 @@ impl Layout {
 
     fn of_key(&self, folder: char, key: &AggregateKey) -> Result<Path, Error> {
         let mut name = String::with_capacity(MAX_NAME_BYTES);
-        name.push_str(&self.root);
+        name.push_str(self.root.as_str());
         name.push(folder);
         for part in [key.tenant(), key.kind(), key.id()] {
             name.push('/');
@@ -126,7 +112,7 @@ impl Layout {
                 ),
             ));
         }
-        path(&name)
+        object_path(&name)
     }
 
     fn read_key<'p>(
@@ -144,14 +130,6 @@ impl Layout {
         }
         Some((AggregateKey::from_stored(&tenant, &kind, &id).ok()?, name))
     }
-}
-
-/// Parses a name, and does not encode it again as `Path::from` would.
-fn path(name: &str) -> Result<Path, Error> {
-    Path::parse(name).map_err(|error| {
-        let message = "the store has a name that is no path of an object";
-        Error::new(ErrorKind::InvalidInput, "name an object", message).with_source(error)
-    })
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod pause;
 mod put;
 mod remote;
 mod repair;
+mod root;
 mod segment;
 mod store;
 mod sweep;

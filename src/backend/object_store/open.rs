@@ -10,7 +10,7 @@ use super::layout::Layout;
 use super::options::ObjectStoreOptions;
 use super::remote::{ObjectAnswer, Remote};
 use crate::error::{Error, ErrorKind, Retry};
-use crate::random::random;
+use crate::random::random_number;
 
 const OPEN: &str = "open an object store";
 /// The content of the marker. A later format has a higher number.
@@ -57,7 +57,7 @@ pub(super) async fn open(
 
 /// A name that no other process uses.
 pub(super) fn probe_name() -> Result<String, Error> {
-    Ok(format!("{:016x}", u64::from_le_bytes(random(OPEN)?)))
+    Ok(format!("{:016x}", random_number(OPEN)?))
 }
 
 async fn has_marker(remote: &Remote, path: &Path) -> Result<bool, Error> {

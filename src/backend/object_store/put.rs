@@ -7,13 +7,13 @@ use object_store::path::Path;
 
 use super::bucket_store::BucketStore;
 use super::error::{RequestEffect, failed};
-use super::in_flight::make_all;
+use super::in_flight::{make_all, make_grouped};
 use super::incoming::{Incoming, PutVerdict, PutVerdicts};
 use super::index::{AggregateIndex, Indexed};
 use super::known::KnownIndex;
 use crate::error::{Error, Retry};
 use crate::key::AggregateKey;
-use crate::random::random;
+use crate::random::random_number;
 use crate::record::Record;
 use crate::store::{PutOptions, PutOutcome, Rewrite};
 
@@ -29,21 +29,22 @@ impl BucketStore {
         options: &PutOptions,
     ) -> Result<Vec<PutOutcome>, Error> {
         let limit = self.options.max_record_bytes;
-        let incoming = records.into_iter().map(|record| Incoming::put(record, limit, number()?));
+        let incoming =
+            records.into_iter().map(|record| Incoming::put(record, limit, random_number(PUT)?));
         let incoming = incoming.collect::<Result<Vec<_>, _>>()?;
         let count = incoming.len();
         let groups = self.groups(incoming)?;
         if options.replace && !options.marks.is_empty() {
             self.check_marks(&groups, options).await?;
         }
-        let verdicts = self.apply_groups(groups, options, PutOutcome::Stored, count);
-        verdicts.await
+        self.apply_groups(groups, options, PutOutcome::Stored, count).await
     }
 
     pub(super) async fn rewrite(&self, rewrites: Vec<Rewrite>) -> Result<Vec<bool>, Error> {
         Rewrite::check_all(&rewrites)?;
         let limit = self.options.max_record_bytes;
-        let incoming = rewrites.into_iter().map(|it| Incoming::rewrite(it, limit, number()?));
+        let incoming =
+            rewrites.into_iter().map(|it| Incoming::rewrite(it, limit, random_number(PUT)?));
         let incoming = incoming.collect::<Result<Vec<_>, _>>()?;
         let count = incoming.len();
         let groups = self.groups(incoming)?;
@@ -101,14 +102,7 @@ impl BucketStore {
             }
             .boxed()
         });
-        let groups = make_all(self.options.in_flight, puts.collect()).await?;
-        let mut outcomes = vec![default; count];
-        for (position, outcome) in groups.into_iter().flatten() {
-            if let Some(place) = outcomes.get_mut(position) {
-                *place = outcome;
-            }
-        }
-        Ok(outcomes)
+        make_grouped(self.options.in_flight, puts.collect(), vec![default; count]).await
     }
 
     /// Puts records of one aggregate.
@@ -143,8 +137,8 @@ impl BucketStore {
         let unused = incoming.iter().zip(&verdicts.keeps);
         let unused = unused.filter(|(one, is_kept)| one.is_sent && !**is_kept);
         let unused = unused.map(|(one, _)| self.layout.record(&key, one.id, one.object));
-        let removed = verdicts.removed.iter().map(|it| self.layout.record(&key, it.id, it.object));
-        let garbage = removed.chain(unused).collect::<Result<Vec<_>, _>>()?;
+        let mut garbage = unused.collect::<Result<Vec<_>, _>>()?;
+        garbage.extend(self.record_paths(&key, &verdicts.removed)?);
         let outcomes = self.outcomes(&key, incoming, verdicts).await;
         self.discard(garbage).await;
         // Others of the records may have been stored.
@@ -226,20 +220,11 @@ impl BucketStore {
 
     /// Deletes objects that no index names. What fails is left to `sweep`.
     pub(super) async fn discard(&self, paths: Vec<Path>) {
-        if !paths.is_empty() {
-            for path in &paths {
-                self.memory.forget(path);
-            }
-            drop(self.remote.delete(paths).await);
-        }
+        drop(self.delete_objects(paths).await);
     }
 
     /// The index of an aggregate as it is in memory, to start a change from.
     pub(super) fn remembered(&self, key: &AggregateKey) -> Result<Option<Arc<KnownIndex>>, Error> {
         Ok(self.memory.index(&self.layout.index(key)?))
     }
-}
-
-fn number() -> Result<u64, Error> {
-    Ok(u64::from_le_bytes(random(PUT)?))
 }

@@ -19,8 +19,8 @@ use super::update::IndexChange;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
 use crate::mark::Marks;
-use crate::random::random;
-use crate::record::Record;
+use crate::random::random_number;
+use crate::record::{Header, Record};
 use crate::snapshot_id::SnapshotId;
 
 const REPAIR: &str = "repair an object store";
@@ -61,7 +61,7 @@ impl BucketStore {
             loop {
                 let next = self.within(REPAIR, RequestEffect::Read, async {
                     let next = listed.try_next().await;
-                    next.map_err(|error| failed(REPAIR, RequestEffect::Read, &error))
+                    next.map_err(unread)
                 });
                 let Some(object) = next.await? else { break };
                 let of_record = self.layout.key_of_record(&object.location).map(|(key, _)| key);
@@ -108,7 +108,7 @@ impl BucketStore {
     async fn state(&self, key: &AggregateKey) -> Result<IndexState, Error> {
         let path = self.layout.index(key)?;
         let answer = self.remote.read(&path, None, MAX_INDEX_BYTES).await;
-        match answer.map_err(|error| failed(REPAIR, RequestEffect::Read, &error))? {
+        match answer.map_err(unread)? {
             ObjectAnswer::Object(bytes, version) => Ok(match parse_index(&bytes, key) {
                 Ok(index) => IndexState::Good(Box::new(index)),
                 Err(BadIndex::Newer) => {
@@ -119,7 +119,7 @@ impl BucketStore {
             }),
             ObjectAnswer::TooLong | ObjectAnswer::Unchanged => {
                 let head = self.remote.store.head(&path).await;
-                let head = head.map_err(|error| failed(REPAIR, RequestEffect::Read, &error))?;
+                let head = head.map_err(unread)?;
                 let version = UpdateVersion { e_tag: head.e_tag, version: head.version };
                 Ok(IndexState::Bad(Some(version)))
             }
@@ -135,9 +135,7 @@ impl BucketStore {
     ) -> Result<HashSet<u64>, Error> {
         let mut there = HashSet::new();
         let mut listed = self.remote.list(&self.layout.records(key)?, None);
-        while let Some(object) =
-            listed.try_next().await.map_err(|error| failed(REPAIR, RequestEffect::Read, &error))?
-        {
+        while let Some(object) = listed.try_next().await.map_err(unread)? {
             there.extend(self.layout.key_of_record(&object.location).map(|(_, number)| number));
         }
         let named = index.snapshots().iter().map(|it| it.object);
@@ -193,15 +191,10 @@ impl BucketStore {
         let _lock = self.locks.exclusive(key).await;
         let path = self.layout.index(key)?;
         let listed = self.remote.list(&self.layout.records(key)?, None);
-        let objects: Vec<_> = listed
-            .try_collect()
-            .await
-            .map_err(|error| failed(REPAIR, RequestEffect::Read, &error))?;
+        let objects: Vec<_> = listed.try_collect().await.map_err(unread)?;
         let reads = objects.into_iter().map(|object| {
             async move {
-                let indexed = self.read_start(key, &object).await;
-                let indexed =
-                    indexed.map_err(|error| failed(REPAIR, RequestEffect::Read, &error))?;
+                let indexed = self.read_start(key, &object).await.map_err(unread)?;
                 Ok((object, indexed))
             }
             .boxed()
@@ -221,7 +214,7 @@ impl BucketStore {
                 newest.insert(indexed.id, (object, indexed));
             }
         }
-        let mut index = AggregateIndex::EMPTY.changed(u64::from_le_bytes(random(REPAIR)?));
+        let mut index = AggregateIndex::EMPTY.changed(random_number(REPAIR)?);
         let restored = newest.len() as u64;
         for (_, indexed) in newest.into_values() {
             index.insert(indexed);
@@ -251,10 +244,15 @@ impl BucketStore {
         let options = GetOptions { range, ..GetOptions::default() };
         let bytes = self.remote.store.get_opts(&object.location, options).await?.bytes().await?;
         let record = Record::from_bytes(bytes);
-        let Ok(header) = crate::record::Header::parse(record.as_bytes()) else { return Ok(None) };
+        let Ok(header) = Header::parse(record.as_bytes()) else { return Ok(None) };
         if !header.is_of(key) || header.record_bytes() != object.size {
             return Ok(None);
         }
         Ok(Some(Indexed::new(&record, &header, number, Marks::NONE)))
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the form that `map_err` takes")]
+fn unread(error: ObjectError) -> Error {
+    failed(REPAIR, RequestEffect::Read, &error)
 }

@@ -14,7 +14,7 @@ use super::pause::Pause;
 use super::remote::ObjectAnswer;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
-use crate::random::random;
+use crate::random::random_number;
 
 const CHANGE: &str = "change the snapshots of an aggregate";
 const READ: &str = "read the index of an aggregate";
@@ -76,7 +76,7 @@ impl BucketStore {
         mut change: impl FnMut(&AggregateIndex) -> Result<IndexChange<T>, Error>,
     ) -> Result<T, Error> {
         let path = self.layout.index(key)?;
-        let nonce = u64::from_le_bytes(random(CHANGE)?);
+        let nonce = random_number(CHANGE)?;
         let mut start = start;
         // The sequence that each attempt would have led to, and its result.
         let mut attempts: Vec<(u64, T)> = Vec::new();
@@ -117,18 +117,18 @@ impl BucketStore {
                 return Err(error.with_retry(retry));
             }
             let changed = change(&known.index).and_then(|change| match change {
-                IndexChange::Keep(result) => Ok(Err(result)),
+                IndexChange::Keep(result) => Ok((None, result)),
                 IndexChange::Write(index, result) => {
                     let index = index.changed(nonce);
                     let bytes = Bytes::from(encode_index(&index, self.options.inline_limit)?);
-                    Ok(Ok((index, bytes, result)))
+                    Ok((Some((index.sequence(), bytes)), result))
                 }
             });
-            let (index, bytes, result) = match changed {
-                Ok(Ok(written)) => written,
+            let (sequence, bytes, result) = match changed {
+                Ok((Some((sequence, bytes)), result)) => (sequence, bytes, result),
                 // What is in memory may be outdated. Only a write would find that out.
-                Ok(Err(_)) | Err(_) if !is_fresh => continue,
-                Ok(Err(kept)) => return Ok(kept),
+                _ if !is_fresh => continue,
+                Ok((None, kept)) => return Ok(kept),
                 Err(error) => return Err(error),
             };
             let written = self.remote.write_if(&path, bytes.clone(), known.version.clone()).await;
@@ -146,7 +146,7 @@ impl BucketStore {
                 }
                 Err(error) => {
                     self.memory.forget(&path);
-                    attempts.push((index.sequence(), result));
+                    attempts.push((sequence, result));
                     if is_final(&error) {
                         // Also after this, the index is read: the client may have repeated a request
                         // that had an effect, with credentials that had ended.

@@ -12,9 +12,9 @@ use crate::artifact::{
     Artifact, ArtifactCapabilities, ArtifactContent, ArtifactId, ArtifactOutcome, ArtifactStore,
     ListedArtifact, SignedUpload, Upload,
 };
+use crate::conformance::answer::joined;
 pub(super) use crate::conformance::answer::{done, same};
 use crate::conformance::failure::{Failure, Stop, ensure};
-use crate::conformance::isolate::panicked;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::timestamp::Timestamp;
 
@@ -77,11 +77,7 @@ impl ArtifactContext {
         for number in 0..tasks {
             running.push(tokio::spawn(work(number, self.node(number)?)));
         }
-        let mut results = Vec::new();
-        for task in running {
-            results.push(task.await.map_err(|join| panicked("A-02", join))??);
-        }
-        Ok(results)
+        joined("A-02", running).await
     }
 
     /// Signs a URL for an upload.

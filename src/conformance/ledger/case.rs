@@ -5,9 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::conformance::answer::joined;
 pub(super) use crate::conformance::answer::{done, same};
 use crate::conformance::failure::{Failure, Stop};
-use crate::conformance::isolate::panicked;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::ledger::{Cadence, Ledger, Schedule, ScheduleKey};
@@ -76,11 +76,7 @@ impl Nodes {
         for number in 0..tasks {
             running.push(tokio::spawn(work(number, Arc::clone(self.node(number)?))));
         }
-        let mut results = Vec::new();
-        for task in running {
-            results.push(task.await.map_err(|join| panicked("L-02", join))??);
-        }
-        Ok(results)
+        joined("L-02", running).await
     }
 }
 

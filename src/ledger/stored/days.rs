@@ -9,13 +9,14 @@ use std::ops::RangeInclusive;
 
 use tokio::sync::Mutex;
 
-use super::document::{self, Race, WRITE, name_of};
+use super::WRITE;
 use super::edition::{self, Edit, Edition, Editions};
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::ledger::wire::ByteReader;
 use crate::ledger::{DailyStatistics, Day};
 use crate::store::Selection;
+use crate::store::document::{self, Race, name_of};
 
 const KIND: &str = "snapfold.daily";
 /// The maximum number of days in one result.
@@ -97,7 +98,7 @@ impl Days {
             let mut made = made.into_iter();
             items.retain(|_| made.next().flatten().is_none());
             if !items.is_empty() {
-                race.lost()?;
+                race.lost(WRITE)?;
             }
         }
         Ok(())

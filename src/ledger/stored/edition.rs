@@ -9,11 +9,12 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::document::{Document, Documents, WRITE};
+use super::WRITE;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
 use crate::ledger::wire::ByteReader;
 use crate::store::Selection;
+use crate::store::document::{Document, Documents};
 
 /// The number of writers whose last write is listed.
 const WRITERS: usize = 32;

@@ -18,7 +18,6 @@
 mod block;
 mod bucket;
 mod days;
-mod document;
 mod edition;
 mod schedules;
 mod trail;
@@ -35,10 +34,10 @@ use super::{
 };
 use crate::error::Error;
 use crate::key::AggregateKey;
+use crate::store::document::Documents;
 use crate::store::{Page, SnapshotStore};
 use crate::timestamp::Timestamp;
 use days::Days;
-use document::Documents;
 use edition::Editions;
 use schedules::Schedules;
 use trail::Trails;
@@ -89,6 +88,9 @@ use trail::Trails;
 #[derive(Clone)]
 pub struct StoreLedger(Arc<LedgerInner>);
 
+const READ: &str = "read the ledger";
+const WRITE: &str = "write to the ledger";
+
 struct LedgerInner {
     store: Arc<dyn SnapshotStore>,
     schedules: Schedules,
@@ -100,7 +102,7 @@ impl StoreLedger {
     /// Creates a ledger in `store`. Does not access the store yet.
     pub fn new(store: impl SnapshotStore + 'static) -> Self {
         let store: Arc<dyn SnapshotStore> = Arc::new(store);
-        let documents = Documents::new(Arc::clone(&store));
+        let documents = Documents::new(Arc::clone(&store), READ);
         Self(Arc::new(LedgerInner {
             store,
             schedules: Schedules::new(Editions::new(documents.clone())),

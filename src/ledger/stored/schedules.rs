@@ -5,12 +5,13 @@ use std::sync::{Arc, PoisonError};
 
 use tokio::sync::Mutex;
 
+use super::WRITE;
 use super::bucket::Bucket;
-use super::document::{Document, Race, hash_of};
 use super::edition::{self, Edit, Edition, Editions};
 use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::ledger::{Claim, Lease, Schedule, ScheduleKey};
+use crate::store::document::{Document, Race, hash_of};
 use crate::store::{Page, Selection};
 use crate::timestamp::Timestamp;
 
@@ -185,7 +186,7 @@ impl Schedules {
                 }
                 return Ok(Some(done));
             }
-            race.lost()?;
+            race.lost(WRITE)?;
         }
     }
 

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 use tokio::sync::Mutex;
 
 use super::block::{Block, encode};
-use super::document::{Document, Documents, Race, corrupt};
+use super::{READ, WRITE};
 use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::ledger::chain::AuditHead;
 use crate::ledger::{AuditEntry, AuditRecord, AuditRequest};
 use crate::store::Page;
+use crate::store::document::{Document, Documents, Race, corrupt};
 
 const KIND: &str = "snapfold.audit";
 /// The maximum number of entries in one page, whatever the requested limit.
@@ -84,7 +85,7 @@ impl Trails {
             if self.documents.put(&block).await?.iter().all(|stored| *stored) {
                 return Ok((count, head, after));
             }
-            race.lost()?;
+            race.lost(WRITE)?;
         }
     }
 
@@ -132,7 +133,12 @@ impl Trails {
                 }
             }
             if goes_on {
-                return Err(corrupt(key, next, "the version is missing, but later entries exist"));
+                return Err(corrupt(
+                    READ,
+                    key,
+                    next,
+                    "the version is missing, but later entries exist",
+                ));
             }
             // This is the end, unless there is a later block. In that case the block in between was
             // added after the lookup, or it is missing.

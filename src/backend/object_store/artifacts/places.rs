@@ -3,31 +3,23 @@
 use object_store::path::Path;
 
 use crate::artifact::{ArtifactId, Upload};
+use crate::backend::object_store::root::{MAX_NAME_BYTES, ObjectRoot, object_path};
 use crate::backend::object_store::segment::put_segment;
 use crate::error::{Error, ErrorKind};
 
-/// The longest name of an object in S3, Google Cloud Storage and Azure, in bytes.
-const MAX_OBJECT_BYTES: usize = 1_024;
 /// `u/`, three slashes, the longest name of an upload, and an id.
 const UPLOAD_BYTES: usize = 2 + 3 + 3 * Upload::MAX_NAME_BYTES + 64;
-const MAX_ROOT_BYTES: usize = 300;
 
 /// The objects below one root: `a/{tenant}/{id}` is an artifact, and `u/{tenant}/{name}/{id}` is
 /// what a client sent and nobody has checked.
 #[derive(Clone, Debug)]
 pub(super) struct Places {
-    /// Empty, or ends with a slash.
-    root: String,
+    root: ObjectRoot,
 }
 
 impl Places {
     pub(super) fn below(root: &str) -> Result<Self, Error> {
-        let root = path(root)?;
-        let root = root.as_ref();
-        if root.len() > MAX_ROOT_BYTES {
-            return Err(invalid(&format!("the root is longer than {MAX_ROOT_BYTES} bytes")));
-        }
-        Ok(Self { root: if root.is_empty() { String::new() } else { format!("{root}/") } })
+        Ok(Self { root: ObjectRoot::parse(root)? })
     }
 
     /// The longest tenant that fits, whatever its bytes.
@@ -36,31 +28,31 @@ impl Places {
     }
 
     const fn max_segment_bytes(&self) -> usize {
-        MAX_OBJECT_BYTES - UPLOAD_BYTES - self.root.len()
+        MAX_NAME_BYTES - UPLOAD_BYTES - self.root.len()
     }
 
     pub(super) fn artifact(&self, tenant: &str, id: &ArtifactId) -> Result<Path, Error> {
-        path(&format!("{}/{id}", self.of_tenant('a', tenant)?))
+        object_path(&format!("{}/{id}", self.of_tenant('a', tenant)?))
     }
 
     pub(super) fn artifacts(&self, tenant: &str) -> Result<Path, Error> {
-        path(&self.of_tenant('a', tenant)?)
+        object_path(&self.of_tenant('a', tenant)?)
     }
 
     pub(super) fn upload(&self, upload: Upload<'_>) -> Result<Path, Error> {
         let mut name = self.of_tenant('u', upload.tenant)?;
         name.push('/');
         put_segment(&mut name, upload.name);
-        path(&format!("{name}/{}", upload.artifact.id))
+        object_path(&format!("{name}/{}", upload.artifact.id))
     }
 
     /// The folder of the uploads of all tenants.
     pub(super) fn uploads(&self) -> Result<Path, Error> {
-        path(&format!("{}u", self.root))
+        self.root.join("u")
     }
 
     fn of_tenant(&self, folder: char, tenant: &str) -> Result<String, Error> {
-        let mut name = format!("{}{folder}/", self.root);
+        let mut name = format!("{}{folder}/", self.root.as_str());
         let before = name.len();
         // An escaped text is not shorter, so the length is bounded before anything is escaped.
         if tenant.len() <= self.max_segment_bytes() {
@@ -74,11 +66,6 @@ impl Places {
     }
 }
 
-fn path(name: &str) -> Result<Path, Error> {
-    Path::parse(name)
-        .map_err(|error| invalid("the root is no path of an object").with_source(error))
-}
-
 fn invalid(message: &str) -> Error {
     Error::new(ErrorKind::InvalidInput, "name an object", message)
 }
@@ -87,6 +74,7 @@ fn invalid(message: &str) -> Error {
 mod tests {
     use super::*;
     use crate::artifact::Artifact;
+    use crate::backend::object_store::root::MAX_ROOT_BYTES;
 
     #[test]
     fn names_are_where_the_docs_say_and_no_longer_than_servers_take() {
@@ -104,7 +92,7 @@ mod tests {
             let tenant = "/".repeat(places.max_tenant_bytes());
             let name = "/".repeat(Upload::MAX_NAME_BYTES);
             let longest = places.upload(Upload::new(&tenant, &name, &artifact)).unwrap();
-            assert!((1_020..=MAX_OBJECT_BYTES).contains(&longest.as_ref().len()), "{longest}");
+            assert!((1_020..=MAX_NAME_BYTES).contains(&longest.as_ref().len()), "{longest}");
             let more = format!("{tenant}/");
             assert_eq!(places.artifacts(&more).unwrap_err().kind(), ErrorKind::InvalidInput);
             assert!(places.artifacts(&"a".repeat(places.max_segment_bytes())).is_ok());

@@ -5,19 +5,17 @@ use std::sync::Arc;
 
 use hmac_sha256::Hash;
 
+use super::{
+    DeleteOptions, Found, Lookup, PutOptions, PutOutcome, Query, Selection, SnapshotStore,
+};
 use crate::codec::CodecId;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::record::{OpenWith, Record, RecordBuilder, RejectReason};
 use crate::snapshot_id::SnapshotId;
-use crate::store::{
-    DeleteOptions, Lookup, PutOptions, PutOutcome, Query, Selection, SnapshotStore,
-};
 use crate::timestamp::Timestamp;
 
-pub(super) const READ: &str = "read the ledger";
-pub(super) const WRITE: &str = "write to the ledger";
 /// The format of all documents. A new format gets a new schema version.
 const FORMAT: Generation = Generation { schema_version: 1, fingerprint: 0 };
 /// An id that belongs to no codec, because documents are not decoded by codecs.
@@ -28,42 +26,48 @@ const MAX_BYTES: u64 = 256 << 20;
 const ATTEMPTS: usize = 1_000;
 
 #[derive(Clone)]
-pub(super) struct Documents(Arc<dyn SnapshotStore>);
+pub(crate) struct Documents {
+    store: Arc<dyn SnapshotStore>,
+    /// What errors call the reading of a document.
+    read: &'static str,
+}
 
 /// A document as it was read.
-pub(super) struct Document {
-    pub(super) version: u64,
+pub(crate) struct Document {
+    pub(crate) version: u64,
     record: Record,
+    read: &'static str,
 }
 
 impl Documents {
-    pub(super) fn new(store: Arc<dyn SnapshotStore>) -> Self {
-        Self(store)
+    /// `read` is what errors call the reading of a document.
+    pub(crate) fn new(store: Arc<dyn SnapshotStore>, read: &'static str) -> Self {
+        Self { store, read }
     }
 
     /// Returns the newest version of the document `key` at or below `at_most`.
-    pub(super) async fn get(
+    pub(crate) async fn get(
         &self,
         key: &AggregateKey,
         at_most: u64,
     ) -> Result<Option<Document>, Error> {
-        let lookup = self.0.get(Query::latest(key, FORMAT).at_most(at_most)).await?;
-        found(key, at_most, lookup)
+        let lookup = self.store.get(Query::latest(key, FORMAT).at_most(at_most)).await?;
+        self.found(key, at_most, lookup)
     }
 
     /// Returns the newest version of each of the documents `keys`.
-    pub(super) async fn get_many(
+    pub(crate) async fn get_many(
         &self,
         keys: &[AggregateKey],
     ) -> Result<Vec<Option<Document>>, Error> {
         let queries: Vec<_> = keys.iter().map(|key| Query::latest(key, FORMAT)).collect();
-        let lookups = self.0.get_many(&queries).await?;
-        keys.iter().zip(lookups).map(|(key, lookup)| found(key, u64::MAX, lookup)).collect()
+        let lookups = self.store.get_many(&queries).await?;
+        keys.iter().zip(lookups).map(|(key, lookup)| self.found(key, u64::MAX, lookup)).collect()
     }
 
     /// Stores one version of each document. Returns for each whether it was stored. If it was not,
     /// another node has taken that version.
-    pub(super) async fn put(
+    pub(crate) async fn put(
         &self,
         documents: &[(AggregateKey, u64, Vec<u8>)],
     ) -> Result<Vec<bool>, Error> {
@@ -73,33 +77,41 @@ impl Documents {
                 .build(body)
         });
         let records = records.collect::<Result<Vec<_>, _>>()?;
-        let outcomes = self.0.put(records, PutOptions::default()).await?;
+        let outcomes = self.store.put(records, PutOptions::default()).await?;
         Ok(outcomes.into_iter().map(|outcome| outcome == PutOutcome::Stored).collect())
     }
 
     /// Deletes versions of a document that newer ones have replaced. Errors are ignored, because
     /// the versions do no harm and the next call deletes them too.
-    pub(super) async fn forget(&self, key: &AggregateKey, selection: Selection<'_>) {
-        let _ = self.0.delete(key, selection, DeleteOptions::default()).await;
+    pub(crate) async fn forget(&self, key: &AggregateKey, selection: Selection<'_>) {
+        let _ = self.store.delete(key, selection, DeleteOptions::default()).await;
     }
-}
 
-fn found(key: &AggregateKey, at_most: u64, lookup: Lookup) -> Result<Option<Document>, Error> {
-    match lookup {
-        Lookup::Found(found) => Ok(Some(Document { version: found.version, record: found.record })),
-        // Below a bound, a store need not know whether other generations exist.
-        Lookup::OtherGeneration if at_most == u64::MAX => Err(Error::new(
-            ErrorKind::Unsupported,
-            READ,
-            format!("{key} was written by a newer release: upgrade snapfold"),
-        )),
-        Lookup::OtherGeneration | Lookup::Absent => Ok(None),
+    fn found(
+        &self,
+        key: &AggregateKey,
+        at_most: u64,
+        lookup: Lookup,
+    ) -> Result<Option<Document>, Error> {
+        match lookup {
+            Lookup::Found(found) => {
+                let Found { version, record, .. } = found;
+                Ok(Some(Document { version, record, read: self.read }))
+            }
+            // Below a bound, a store need not know whether other generations exist.
+            Lookup::OtherGeneration if at_most == u64::MAX => Err(Error::new(
+                ErrorKind::Unsupported,
+                self.read,
+                format!("{key} was written by a newer release: upgrade snapfold"),
+            )),
+            Lookup::OtherGeneration | Lookup::Absent => Ok(None),
+        }
     }
 }
 
 impl Document {
     /// Verifies the content and parses it with `parse`, which returns `None` for damaged content.
-    pub(super) fn read<T>(
+    pub(crate) fn read<T>(
         &self,
         key: &AggregateKey,
         parse: impl FnOnce(&[u8]) -> Option<T>,
@@ -112,40 +124,46 @@ impl Document {
             let with = OpenWith::nothing(MAX_BYTES);
             self.record.open(&header, with, |body| parse(body).ok_or(malformed))
         });
-        opened.map_err(|reject| corrupt(key, self.version, &reject.to_string()))
+        opened.map_err(|reject| corrupt(self.read, key, self.version, &reject.to_string()))
     }
 }
 
 /// Returns the snapshot id of a version of a document.
-pub(super) const fn id(version: u64) -> SnapshotId {
+pub(crate) const fn id(version: u64) -> SnapshotId {
     SnapshotId { generation: FORMAT, version }
 }
 
-pub(super) fn corrupt(key: &AggregateKey, version: u64, why: &str) -> Error {
+/// The error of `operation` for an unusable document.
+pub(crate) fn corrupt(
+    operation: &'static str,
+    key: &AggregateKey,
+    version: u64,
+    why: &str,
+) -> Error {
     let message =
         format!("version {version} of {key} is unusable ({why}): restore it from a backup");
-    Error::new(ErrorKind::CorruptStore, READ, message)
+    Error::new(ErrorKind::CorruptStore, operation, message)
 }
 
 /// Counts how often a write lost the race to another node.
 #[derive(Default)]
-pub(super) struct Race(usize);
+pub(crate) struct Race(usize);
 
 impl Race {
-    pub(super) fn lost(&mut self) -> Result<(), Error> {
+    pub(crate) fn lost(&mut self, operation: &'static str) -> Result<(), Error> {
         self.0 += 1;
         if self.0 < ATTEMPTS {
             return Ok(());
         }
         let message =
             format!("lost the race to another node {ATTEMPTS} times in a row: retry later");
-        Err(Error::new(ErrorKind::Conflict, WRITE, message).with_retry(Retry::Later))
+        Err(Error::new(ErrorKind::Conflict, operation, message).with_retry(Retry::Later))
     }
 }
 
 /// Hashes strings to a name of 64 hexadecimal digits, because a store need not accept ids as long
 /// as all the strings together.
-pub(super) fn name_of(texts: &[&str]) -> String {
+pub(crate) fn name_of(texts: &[&str]) -> String {
     let mut name = String::with_capacity(64);
     for byte in hash_of(texts) {
         // Writing to a String never fails.
@@ -154,7 +172,7 @@ pub(super) fn name_of(texts: &[&str]) -> String {
     name
 }
 
-pub(super) fn hash_of(texts: &[&str]) -> [u8; 32] {
+pub(crate) fn hash_of(texts: &[&str]) -> [u8; 32] {
     let mut hasher = Hash::new();
     for text in texts {
         hasher.update((text.len() as u64).to_le_bytes());
