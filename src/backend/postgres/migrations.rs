@@ -11,7 +11,7 @@ use super::immutable;
 use super::names::{Names, literal};
 use super::row_security::{Secure, TenantBinding};
 use super::script::{lock, run};
-use super::{publications, unsealed, views};
+use super::{publication_table, unsealed, views};
 use crate::error::{Error, ErrorKind, Retry};
 use crate::mark::Marks;
 
@@ -33,7 +33,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { up: immutable::up, down: immutable::down },
     Migration { up: views::up, down: views::down },
     Migration { up: unsealed::up, down: unsealed::down },
-    Migration { up: publications::tables::up, down: publications::tables::down },
+    Migration { up: publication_table::up, down: publication_table::down },
 ];
 
 /// The number of the migration that adds unsealed audit entries.

@@ -33,6 +33,8 @@ mod options;
 mod page;
 mod placeholders;
 mod prune;
+mod publication_table;
+#[cfg(feature = "publish")]
 mod publications;
 mod put;
 mod put_sql;

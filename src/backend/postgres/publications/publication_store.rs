@@ -151,23 +151,24 @@ impl PublicationStore for PostgresPublications {
             texts.push(text);
             format!("${}::text", texts.len())
         };
-        let mut wanted = "tenant = $1::text".to_owned();
+        let mut wanted = vec!["tenant = $1::text".to_owned()];
         if request.completed {
-            wanted += " AND status = 'completed'";
+            wanted.push("status = 'completed'".to_owned());
         }
         if let Some(collection) = request.collection {
             let text = parameter(encode(collection).into_owned());
-            wanted += &format!(
-                " AND hashtextextended(collection, 0) = hashtextextended({text} COLLATE \"C\", 0) \
+            wanted.push(format!(
+                "hashtextextended(collection, 0) = hashtextextended({text} COLLATE \"C\", 0) \
                  AND collection = {text}"
-            );
+            ));
         }
         if let Some(tag) = request.tag {
-            wanted += &format!(" AND tags @> ARRAY[{}]", parameter(encode(tag).into_owned()));
+            wanted.push(format!("tags @> ARRAY[{}]", parameter(encode(tag).into_owned())));
         }
         if let Some(after) = request.after {
-            wanted += &format!(" AND id < {}::uuid", parameter(after.to_string()));
+            wanted.push(format!("id < {}::uuid", parameter(after.to_string())));
         }
+        let wanted = wanted.join(" AND ");
         let sql = format!(
             "SELECT {} FROM {} WHERE {wanted} ORDER BY place DESC LIMIT ${}",
             selection(),

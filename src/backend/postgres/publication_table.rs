@@ -1,14 +1,14 @@
 //! The migration that adds publications. It does not depend on features, so that the number of a
 //! migration means the same in every build.
 
-use crate::backend::postgres::names::Names;
+use super::names::Names;
 
 /// Adds the table of publications. Its column `tenant` is the project, which is what row-level
 /// security goes by.
 ///
 /// A collection can be as long as an entry of an index, so the index has its hash. A statement
 /// compares both.
-pub(crate) fn up(names: &Names) -> String {
+pub(super) fn up(names: &Names) -> String {
     let Names { publications, by_request, .. } = names;
     format!(
         r#"CREATE TABLE {publications} (
@@ -55,6 +55,6 @@ pub(crate) fn up(names: &Names) -> String {
     )
 }
 
-pub(crate) fn down(names: &Names) -> String {
+pub(super) fn down(names: &Names) -> String {
     format!("DROP TABLE {};", names.publications)
 }
