@@ -162,6 +162,14 @@ fn the_stores_of_other_features_are_exported_and_cross_threads() {
     let _: Option<(&dyn HybridSource<Account>, &dyn Tail<Account>, EventRow<'_>)> = None;
 }
 
+#[cfg(all(feature = "postgres", feature = "publish"))]
+#[test]
+fn publications_in_postgres_are_exported_and_cross_threads() {
+    use snapfold::postgres::PostgresPublications;
+    crosses_threads::<PostgresPublications>();
+    prints::<PostgresPublications>();
+}
+
 #[test]
 fn the_ledger_is_exported_and_crosses_threads() {
     use snapfold::ledger::{

@@ -32,6 +32,8 @@ mod marks;
 mod plans;
 #[cfg(feature = "postcard")]
 mod pooler;
+#[cfg(feature = "publish")]
+mod publications;
 #[cfg(all(feature = "memory", feature = "postcard", feature = "lz4"))]
 mod retention;
 #[cfg(all(feature = "memory", feature = "postcard", feature = "lz4"))]

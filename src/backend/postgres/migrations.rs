@@ -11,7 +11,7 @@ use super::immutable;
 use super::names::{Names, literal};
 use super::row_security::{Secure, TenantBinding};
 use super::script::{lock, run};
-use super::{unsealed, views};
+use super::{publication_table, unsealed, views};
 use crate::error::{Error, ErrorKind, Retry};
 use crate::mark::Marks;
 
@@ -33,6 +33,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { up: immutable::up, down: immutable::down },
     Migration { up: views::up, down: views::down },
     Migration { up: unsealed::up, down: unsealed::down },
+    Migration { up: publication_table::up, down: publication_table::down },
 ];
 
 /// The number of the migration that adds unsealed audit entries.
@@ -51,7 +52,7 @@ pub struct PostgresMigrations {
 
 impl PostgresMigrations {
     /// The number of the newest migration in this release.
-    pub const LATEST: u32 = 8;
+    pub const LATEST: u32 = 9;
 
     pub(super) fn new(connections: Connections, names: Names) -> Self {
         Self { connections, names }

@@ -1,5 +1,6 @@
 //! Snapshots in PostgreSQL, and events read from it.
 
+mod call;
 mod connection;
 mod delete;
 mod delete_many;
@@ -32,6 +33,9 @@ mod options;
 mod page;
 mod placeholders;
 mod prune;
+mod publication_table;
+#[cfg(feature = "publish")]
+mod publications;
 mod put;
 mod put_sql;
 mod rewrite;
@@ -53,5 +57,7 @@ pub use key_type::KeyType;
 pub use migrations::PostgresMigrations;
 pub use options::PostgresOptions;
 pub use prune::PruneProgress;
+#[cfg(feature = "publish")]
+pub use publications::PostgresPublications;
 pub use row_security::TenantBinding;
 pub use store::PostgresStore;

@@ -21,6 +21,10 @@ pub(super) struct Names {
     pub(super) immutable: String,
     /// Audit entries that are not in a chain yet.
     pub(super) unsealed: String,
+    /// Artifacts that are published together.
+    pub(super) publications: String,
+    /// The index of publications by their request keys, without its schema.
+    pub(super) by_request: String,
     /// Functions, without their parentheses.
     pub(super) moves_only: String,
     pub(super) is_plain: String,
@@ -63,6 +67,8 @@ impl Names {
             append_only: name("_append_only")?,
             immutable: name("_immutable")?,
             unsealed: name("_unsealed")?,
+            publications: name("_publication")?,
+            by_request: quote("index", &format!("{table}_pub_request"), 0)?,
             moves_only: name("_moves_only")?,
             is_plain: name("_is_plain")?,
             to_json: name("_to_json")?,

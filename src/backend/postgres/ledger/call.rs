@@ -1,12 +1,13 @@
-//! [`Call`]: a statement of the ledger with its parameters, and the decoding of its rows.
+//! The calls of the ledger, and the decoding of their rows.
 
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 
+use crate::backend::postgres::call::Call;
 use crate::backend::postgres::connection::{CallFailure, Operation, Session};
 use crate::backend::postgres::error::{self, StatementEffect};
 use crate::backend::postgres::key_text::{self, KeyText, MAX_BYTES};
-use crate::backend::postgres::statement::{Bound, Statement, select};
+use crate::backend::postgres::statement::Bound;
 use crate::backend::postgres::store::PostgresStore;
 use crate::error::{Error, ErrorKind};
 use crate::store::Page;
@@ -17,48 +18,6 @@ pub(super) const MAX_ROWS: usize = 10_000;
 
 pub(super) const READ: &str = "read the ledger";
 pub(super) const WRITE: &str = "write to the ledger";
-
-/// Binds the parameters of a statement.
-pub(super) type Bind<'q> = Box<dyn Fn(Bound<'q>) -> Bound<'q> + Send + Sync + 'q>;
-
-/// A statement and its parameters.
-pub(super) struct Call<'q> {
-    pub(super) statement: Statement,
-    pub(super) bind: Bind<'q>,
-}
-
-impl<'q> Call<'q> {
-    /// Returns the rows of a query, ordered by `order` (over the columns of `q`).
-    pub(super) fn ask(
-        rows: &str,
-        order: &str,
-        bind: impl Fn(Bound<'q>) -> Bound<'q> + Send + Sync + 'q,
-    ) -> Self {
-        let statement = Statement::new(|guard| select(guard, rows, order));
-        Self { statement, bind: Box::new(bind) }
-    }
-
-    /// Runs the statement that `change` builds with a condition, and returns its result. The
-    /// statement must change nothing if the condition is false. The condition compares the
-    /// parameter `last`.
-    pub(super) fn change(
-        last: &str,
-        change: impl Fn(&str) -> String,
-        bind: impl Fn(Bound<'q>) -> Bound<'q> + Send + Sync + 'q,
-    ) -> Self {
-        let statement = Statement::new(|guard| {
-            let change = change(&format!("{last}::int8 = {guard}"));
-            format!("WITH c AS ({change}) {}", select(guard, "SELECT * FROM c", ""))
-        });
-        let guard = statement.guard();
-        Self { statement, bind: Box::new(move |query| bind(query).bind(guard)) }
-    }
-
-    /// Runs the statement, and returns its rows.
-    pub(super) async fn rows(&self, session: &mut Session<'_>) -> Result<Vec<PgRow>, CallFailure> {
-        self.statement.all((self.bind)(self.statement.query(session)), session).await
-    }
-}
 
 /// A call that changes nothing.
 pub(super) struct Ask<'q>(Call<'q>);

@@ -3,8 +3,9 @@
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use super::call::{Bind, Call, READ, WRITE, encoded, optional_text, text, time, too_long, unread};
+use super::call::{READ, WRITE, encoded, optional_text, text, time, too_long, unread};
 use super::columns::{ENTRY_ARRAYS, EntryValues};
+use crate::backend::postgres::call::{Bind, Call};
 use crate::backend::postgres::error::damaged;
 use crate::backend::postgres::key_text::KeyText;
 use crate::backend::postgres::names::{Names, literal};

@@ -7,8 +7,9 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::call::{
-    Call, encoded, optional_text, page as page_of, rows_limit, text, time, too_long, unread,
+    encoded, optional_text, page as page_of, rows_limit, text, time, too_long, unread,
 };
+use crate::backend::postgres::call::Call;
 use crate::backend::postgres::error::damaged;
 use crate::backend::postgres::key_text::{self, KeyText, MAX_BYTES};
 use crate::backend::postgres::statement::Bound;

@@ -3,9 +3,10 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Row};
 
-use super::call::{Call, WRITE, encoded, text, unread};
+use super::call::{WRITE, encoded, text, unread};
 use super::columns::{ENTRY_ARRAYS, EntryValues};
 use super::rows;
+use crate::backend::postgres::call::Call;
 use crate::backend::postgres::connection::{CallFailure, Operation, Session};
 use crate::backend::postgres::error::{StatementEffect, damaged};
 use crate::backend::postgres::names::Names;

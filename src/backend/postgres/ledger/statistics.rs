@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 
 use sqlx::Row;
 
-use super::call::{Call, MAX_ROWS, too_long, unread};
+use super::call::{MAX_ROWS, too_long, unread};
+use crate::backend::postgres::call::Call;
 use crate::backend::postgres::key_text::KeyText;
 use crate::backend::postgres::store::PostgresStore;
 use crate::backend::postgres::version;

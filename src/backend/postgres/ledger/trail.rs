@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use super::call::{Call, READ, encoded, page, rows_limit, unread};
+use super::call::{READ, encoded, page, rows_limit, unread};
 use super::rows::{self, BATCH, end, entry_of, hash_of, head_of, insertion, linked};
 use super::sealer;
+use crate::backend::postgres::call::Call;
 use crate::backend::postgres::error::damaged;
 use crate::backend::postgres::store::PostgresStore;
 use crate::backend::postgres::unsealed::ENTRY_COLUMNS;

@@ -1,0 +1,246 @@
+//! [`PostgresPublications`] and its calls.
+
+use async_trait::async_trait;
+use sqlx::postgres::PgRow;
+
+use super::calls::{PublicationRead, PublicationWrite, WRITE};
+use super::rows::{assignments, bind, names, parameters, publication_of, selection};
+use crate::backend::postgres::call::Call;
+use crate::backend::postgres::key_text::{KeyText, MAX_BYTES, encode};
+use crate::backend::postgres::statement::Bound;
+use crate::backend::postgres::store::PostgresStore;
+use crate::error::{Error, ErrorKind, Retry};
+use crate::publication::{
+    Publication, PublicationCreated, PublicationId, PublicationStore, PublicationsRequest,
+};
+use crate::store::Page;
+use crate::timestamp::Timestamp;
+
+/// The maximum number of publications in one answer, whatever the requested limit.
+const MAX_ROWS: usize = 1_000;
+/// How often a publication is created again that others delete, or let fail, just then.
+const MAX_ATTEMPTS: usize = 16;
+
+/// A [`PublicationStore`] in PostgreSQL, in a table beside those of a [`PostgresStore`].
+///
+/// It uses the pool, the options and the [`migrations`](PostgresStore::migrations) of that store,
+/// and its tenant ([`PostgresStore::for_tenant`]): a project is a tenant. With row-level security,
+/// a connection sees the publications of one project. [`expired`](PublicationStore::expired) then
+/// needs a role that sees all.
+///
+/// A project is limited to 2,400 bytes (U+0000 and U+0001 count twice), and a page to 1,000
+/// publications. Each call is one statement, and a second one if a publication could not be created
+/// or replaced.
+///
+/// # Cancellation
+/// Dropping the future of a call closes its connection. The statement takes effect completely or
+/// not at all.
+#[derive(Clone, Debug)]
+pub struct PostgresPublications {
+    store: PostgresStore,
+}
+
+impl PostgresPublications {
+    /// Creates a store in the database of `store`. Does not connect.
+    pub const fn new(store: PostgresStore) -> Self {
+        Self { store }
+    }
+
+    fn table(&self) -> &str {
+        &self.store.names().publications
+    }
+
+    async fn read(&self, call: Call<'_>) -> Result<Vec<PgRow>, Error> {
+        self.store.connections().run(&mut PublicationRead(call)).await
+    }
+
+    async fn write(&self, call: Call<'_>) -> Result<Vec<PgRow>, Error> {
+        self.store.connections().run(&mut PublicationWrite(call)).await
+    }
+
+    /// Returns the publication that keeps another one from being created, if it is still there.
+    async fn in_the_way(
+        &self,
+        key: &KeyText<'_>,
+        publication: &Publication,
+    ) -> Result<Option<Publication>, Error> {
+        let sql = format!(
+            "SELECT {} FROM {} WHERE tenant = $1 AND (id = $2::text::uuid \
+               OR (request_key = $3::bytea AND status <> 'failed')) \
+             ORDER BY id = $2::text::uuid DESC LIMIT 1",
+            selection(),
+            self.table()
+        );
+        let request_key = publication.request_key.map(|key| key.to_vec());
+        let call =
+            Call::ask(&sql, "", |query| of(query, key, publication.id).bind(request_key.clone()));
+        self.read(call).await?.first().map(publication_of).transpose()
+    }
+}
+
+/// Binds the parameters 1 and 2.
+fn of<'q>(query: Bound<'q>, key: &KeyText<'_>, id: PublicationId) -> Bound<'q> {
+    query.bind(key.tenant.to_string()).bind(id.to_string())
+}
+
+#[async_trait]
+impl PublicationStore for PostgresPublications {
+    async fn create(&self, publication: &Publication) -> Result<PublicationCreated, Error> {
+        publication.check()?;
+        let key = KeyText::fitting(&publication.project).ok_or_else(too_long)?;
+        let sql = |meant: &str| {
+            format!(
+                "INSERT INTO {} ({}) SELECT {} WHERE {meant} ON CONFLICT DO NOTHING RETURNING 1",
+                self.table(),
+                names(),
+                parameters()
+            )
+        };
+        for _ in 0..MAX_ATTEMPTS {
+            let call = Call::change("$24", sql, |query| bind(query, &key, publication));
+            if !self.write(call).await?.is_empty() {
+                return Ok(PublicationCreated::New);
+            }
+            if let Some(other) = self.in_the_way(&key, publication).await? {
+                return Ok(PublicationCreated::Existing(Box::new(other)));
+            }
+        }
+        let message = "others create and delete the same publication all the time";
+        Err(Error::new(ErrorKind::Store, WRITE, message).with_retry(Retry::Later))
+    }
+
+    async fn get(&self, project: &str, id: PublicationId) -> Result<Option<Publication>, Error> {
+        let Some(key) = KeyText::fitting(project) else { return Ok(None) };
+        let sql = format!(
+            "SELECT {} FROM {} WHERE tenant = $1 AND id = $2::text::uuid",
+            selection(),
+            self.table()
+        );
+        let rows = self.read(Call::ask(&sql, "", |query| of(query, &key, id))).await?;
+        rows.first().map(publication_of).transpose()
+    }
+
+    async fn replace(&self, publication: &Publication) -> Result<bool, Error> {
+        publication.check()?;
+        let Some(key) = KeyText::fitting(&publication.project) else { return Ok(false) };
+        let sql = |meant: &str| {
+            format!(
+                "UPDATE {} SET {} WHERE tenant = $1::text AND id = $2::text::uuid \
+                   AND revision = $3::int8 - 1 AND {meant} RETURNING 1",
+                self.table(),
+                assignments()
+            )
+        };
+        let call = Call::change("$24", sql, |query| bind(query, &key, publication));
+        if !self.write(call).await?.is_empty() {
+            return Ok(true);
+        }
+        // It may have been this call, or the one before, whose answer was lost.
+        Ok(self.get(&publication.project, publication.id).await?.as_ref() == Some(publication))
+    }
+
+    async fn list(
+        &self,
+        request: PublicationsRequest<'_>,
+    ) -> Result<Page<Publication, PublicationId>, Error> {
+        let Some(key) = KeyText::fitting(request.project) else {
+            return Ok(Page::new(Vec::new(), None));
+        };
+        let mut texts = vec![key.tenant.to_string()];
+        let mut parameter = |text: String| {
+            texts.push(text);
+            format!("${}::text", texts.len())
+        };
+        let mut wanted = vec!["tenant = $1::text".to_owned()];
+        if request.completed {
+            wanted.push("status = 'completed'".to_owned());
+        }
+        if let Some(collection) = request.collection {
+            let text = parameter(encode(collection).into_owned());
+            wanted.push(format!(
+                "hashtextextended(collection, 0) = hashtextextended({text} COLLATE \"C\", 0) \
+                 AND collection = {text}"
+            ));
+        }
+        if let Some(tag) = request.tag {
+            wanted.push(format!("tags @> ARRAY[{}]", parameter(encode(tag).into_owned())));
+        }
+        if let Some(after) = request.after {
+            wanted.push(format!("id < {}::uuid", parameter(after.to_string())));
+        }
+        let wanted = wanted.join(" AND ");
+        let sql = format!(
+            "SELECT {} FROM {} WHERE {wanted} ORDER BY place DESC LIMIT ${}",
+            selection(),
+            self.table(),
+            texts.len() + 1
+        );
+        let limit = request.limit.clamp(1, MAX_ROWS);
+        let call = Call::ask(&sql, "ORDER BY place DESC", |query| {
+            let query = texts.iter().fold(query, |query, text| query.bind(text.clone()));
+            query.bind(count(limit + 1))
+        });
+        let rows = self.read(call).await?;
+        let items: Vec<_> =
+            rows.iter().take(limit).map(publication_of).collect::<Result<_, _>>()?;
+        let next = items.last().map(|last| last.id).filter(|_| rows.len() > limit);
+        Ok(Page::new(items, next))
+    }
+
+    async fn expired(&self, now: Timestamp, limit: usize) -> Result<Vec<Publication>, Error> {
+        const ORDER: &str = "ORDER BY expires_at, tenant, place";
+        let (limit, mut found) = (limit.max(1), Vec::<Publication>::new());
+        while found.len() < limit {
+            let rows_wanted = (limit - found.len()).min(MAX_ROWS);
+            let after = found.last().map(|last| {
+                let tenant = encode(&last.project).into_owned();
+                (last.expires_at.as_micros(), tenant, last.id.to_string())
+            });
+            let further = after.as_ref().map_or(
+                "",
+                |_| " AND (expires_at, tenant, id) > ($3::int8, $4::text, $5::text::uuid)",
+            );
+            let sql = format!(
+                "SELECT {} FROM {} WHERE status = 'generating' AND expires_at <= $1{further} \
+                 {ORDER} LIMIT $2",
+                selection(),
+                self.table()
+            );
+            let call = Call::ask(&sql, ORDER, |query| {
+                let query = query.bind(now.as_micros()).bind(count(rows_wanted));
+                match after.clone() {
+                    Some((at, tenant, id)) => query.bind(at).bind(tenant).bind(id),
+                    None => query,
+                }
+            });
+            let rows = self.read(call).await?;
+            for row in &rows {
+                found.push(publication_of(row)?);
+            }
+            if rows.len() < rows_wanted {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    async fn delete(&self, project: &str, id: PublicationId) -> Result<(), Error> {
+        let Some(key) = KeyText::fitting(project) else { return Ok(()) };
+        let sql = |meant: &str| {
+            format!(
+                "DELETE FROM {} WHERE tenant = $1 AND id = $2::text::uuid AND {meant} RETURNING 1",
+                self.table()
+            )
+        };
+        self.write(Call::change("$3", sql, |query| of(query, &key, id))).await.map(drop)
+    }
+}
+
+fn count(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+fn too_long() -> Error {
+    let message = format!("the project is longer than {MAX_BYTES} bytes, the limit for PostgreSQL");
+    Error::new(ErrorKind::InvalidInput, WRITE, message)
+}
