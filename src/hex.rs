@@ -1,7 +1,14 @@
 //! Bytes as hexadecimal digits.
 
 /// Returns bytes as lower-case digits.
-#[cfg(any(test, feature = "cli", feature = "file", feature = "http", feature = "memory"))]
+#[cfg(any(
+    test,
+    feature = "cli",
+    feature = "file",
+    feature = "http",
+    feature = "memory",
+    feature = "publish"
+))]
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         text.extend(char::from_digit(u32::from(byte >> 4), 16));

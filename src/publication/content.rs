@@ -39,6 +39,8 @@ pub struct Publication {
 }
 
 impl Publication {
+    /// The maximum length of the name of a project, in bytes (inclusive).
+    pub const MAX_PROJECT_BYTES: usize = 160;
     /// The maximum number of artifacts (inclusive).
     pub const MAX_PARTS: usize = 64;
     /// The maximum length of the name of the principal who began it, in bytes (inclusive).
@@ -72,11 +74,45 @@ impl Publication {
         missing.map(|(name, _)| name.as_str())
     }
 
+    /// Checks the length of the name of a project. Stores call this before anything else.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if it is longer than
+    /// [`MAX_PROJECT_BYTES`](Self::MAX_PROJECT_BYTES).
+    pub fn check_project(project: &str) -> Result<(), Error> {
+        if project.len() <= Self::MAX_PROJECT_BYTES {
+            return Ok(());
+        }
+        let most = Self::MAX_PROJECT_BYTES;
+        Err(invalid(format!("the name of the project has more than {most} bytes")))
+    }
+
+    /// Returns whether `newer` may replace this one, as far as what never changes is concerned.
+    /// For implementers of [`PublicationStore`](super::PublicationStore).
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if they differ in project, id, request key, creator, or the times
+    /// of the creation and the expiry.
+    pub fn check_unchanged(&self, newer: &Self) -> Result<(), Error> {
+        let fixed = |it: &Self| (it.id, it.request_key, it.created_at, it.expires_at);
+        if fixed(self) == fixed(newer)
+            && self.project == newer.project
+            && self.created_by == newer.created_by
+        {
+            return Ok(());
+        }
+        Err(invalid("project, id, request key, creator, creation and expiry never change"))
+    }
+
     /// Checks the limits. Stores call this before anything else.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if something is too long, too many or malformed.
     pub fn check(&self) -> Result<(), Error> {
+        Self::check_project(&self.project)?;
+        if !self.id.is_made() {
+            return Err(invalid("the id is not a UUID of version 7"));
+        }
         self.details.check()?;
         if self.parts.len() > Self::MAX_PARTS {
             return Err(invalid(format!("there are more than {} artifacts", Self::MAX_PARTS)));

@@ -48,6 +48,13 @@ impl PublicationId {
         Self(bytes)
     }
 
+    /// Returns whether this is a UUID of version 7, as [`new`](Self::new) makes it. Publications
+    /// have no other ids.
+    pub const fn is_made(&self) -> bool {
+        let [.., version, _, variant, _, _, _, _, _, _, _] = self.0;
+        version & 0xf0 == 0x70 && variant & 0xc0 == 0x80
+    }
+
     /// Returns the bytes of the id.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0

@@ -10,6 +10,7 @@ mod id;
 mod list;
 mod part;
 mod status;
+mod stored;
 
 use std::fmt;
 
@@ -25,6 +26,7 @@ pub use id::PublicationId;
 pub use list::PublicationsRequest;
 pub use part::PublicationPart;
 pub use status::{PublicationFailure, PublicationStatus};
+pub use stored::StorePublications;
 
 /// What came of [`PublicationStore::create`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,11 +47,13 @@ pub enum PublicationCreated {
 ///   one has, whatever bytes their names contain. Ids and request keys may be equal in several.
 /// - **P-02** `Err` means that the store failed or does not support the request. No input causes a
 ///   panic or a hang. A call with a publication that [`Publication::check`] refuses fails with
-///   [`InvalidInput`](crate::ErrorKind::InvalidInput) and stores nothing.
+///   [`InvalidInput`](crate::ErrorKind::InvalidInput) and stores nothing. The same holds for a
+///   project with more than [`MAX_PROJECT_BYTES`](Publication::MAX_PROJECT_BYTES).
 /// - **P-03** When a call has returned `Ok`, its changes are visible to every call that starts later,
 ///   on any node, and survive a crash if the store is durable.
-/// - **P-04** If a returned future is dropped, at any time, its change is made completely or not at
-///   all, and the store remains usable.
+/// - **P-04** If a returned future is dropped, at any time, or the call fails, its change is made
+///   completely or not at all, and the store remains usable. A change that was begun may also be
+///   completed by a later call.
 ///
 /// # Errors
 /// [`Store`](crate::ErrorKind::Store) or a more specific kind.
@@ -63,6 +67,11 @@ pub trait PublicationStore: fmt::Debug + Send + Sync {
     /// - **P-11** The same holds for one [`request_key`](Publication::request_key), unless the one
     ///   that has it has failed. Then the new one gets the key.
     /// - **P-12** What is returned later equals what was stored, byte for byte.
+    /// - **P-13** The revision of a new one is 1. Another one fails with
+    ///   [`InvalidInput`](crate::ErrorKind::InvalidInput).
+    ///
+    /// The id of a deleted publication is not used again: a store may refuse it with
+    /// [`Conflict`](crate::ErrorKind::Conflict).
     async fn create(&self, publication: &Publication) -> Result<PublicationCreated, Error>;
 
     /// Returns a publication.
@@ -72,17 +81,21 @@ pub trait PublicationStore: fmt::Debug + Send + Sync {
     /// it was replaced.
     ///
     /// # Obligations
-    /// - **P-20** It is replaced if and only if its revision is exactly one lower, and it exists. Of
-    ///   several calls with one revision, at most one returns true.
+    /// - **P-20** It is replaced if and only if it exists, its revision is exactly one lower, and it
+    ///   has not ended. Of several calls with one revision and different publications, at most one
+    ///   returns true.
     /// - **P-21** A call whose answer is lost can be repeated: if the stored one equals the new one,
     ///   the answer is true.
+    /// - **P-22** `request_key`, `created_by`, `created_at` and `expires_at` never change: a call
+    ///   that would replace one with a publication that differs in them fails with
+    ///   [`InvalidInput`](crate::ErrorKind::InvalidInput).
     async fn replace(&self, publication: &Publication) -> Result<bool, Error>;
 
     /// Lists publications of a project, by descending id.
     ///
     /// # Obligations
     /// - **P-30** Exactly those that [`PublicationsRequest::admits`], in descending order of their
-    ///   ids. [`Page::next`] is the id of the last one that was looked at, if more may follow. A page
+    ///   ids. [`Page::next`] is an id at or above which all were looked at, if more may follow. A page
     ///   may be empty and have a `next`, so that a page costs a bounded number of reads. Following
     ///   `next` lists each one that is admitted the whole time exactly once.
     async fn list(
@@ -104,5 +117,6 @@ pub trait PublicationStore: fmt::Debug + Send + Sync {
     /// # Obligations
     /// - **P-50** After the call has returned, it is neither found nor listed, and its request key is
     ///   free. Deleting a missing one does nothing.
+    /// - **P-51** A call that began before does not bring it back.
     async fn delete(&self, project: &str, id: PublicationId) -> Result<(), Error>;
 }

@@ -74,15 +74,14 @@ impl PublicationPart {
         Err(Error::new(ErrorKind::InvalidInput, "name an artifact", message))
     }
 
-    /// Checks the content type. Stores call this for each part.
+    /// Checks the content types. Stores call this for each part.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] as [`Artifact::check`].
     pub fn check(&self) -> Result<(), Error> {
-        let nothing = Artifact::of(&[]);
-        match &self.content_type {
-            Some(content_type) => nothing.content_type(content_type).check(),
-            None => Ok(()),
+        if let Some(content_type) = &self.content_type {
+            Artifact::of(&[]).content_type(content_type).check()?;
         }
+        self.stored.as_ref().map_or(Ok(()), Artifact::check)
     }
 }

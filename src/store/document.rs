@@ -71,14 +71,45 @@ impl Documents {
         &self,
         documents: &[(AggregateKey, u64, Vec<u8>)],
     ) -> Result<Vec<bool>, Error> {
-        let records = documents.iter().map(|(key, version, body)| {
-            RecordBuilder::new(key.clone(), FORMAT, *version, Timestamp::from_micros(0))
-                .codec(CODEC)
-                .build(body)
-        });
-        let records = records.collect::<Result<Vec<_>, _>>()?;
-        let outcomes = self.store.put(records, PutOptions::default()).await?;
+        let outcomes = self.store.put(records(documents)?, PutOptions::default()).await?;
         Ok(outcomes.into_iter().map(|outcome| outcome == PutOutcome::Stored).collect())
+    }
+
+    /// Overwrites versions of documents, or stores them.
+    #[cfg(feature = "publish")]
+    pub(crate) async fn rewrite(
+        &self,
+        documents: &[(AggregateKey, u64, Vec<u8>)],
+    ) -> Result<(), Error> {
+        self.store.put(records(documents)?, PutOptions::default().replace(true)).await.map(drop)
+    }
+
+    /// Returns exactly these versions of documents.
+    #[cfg(feature = "publish")]
+    pub(crate) async fn get_versions(
+        &self,
+        versions: &[(AggregateKey, u64)],
+    ) -> Result<Vec<Option<Document>>, Error> {
+        let query = |(key, version)| Query::latest(key, FORMAT).at_most(version).at_least(version);
+        let queries: Vec<_> =
+            versions.iter().map(|(key, version)| query((key, *version))).collect();
+        let lookups = self.store.get_many(&queries).await?;
+        let found = versions.iter().zip(lookups);
+        found.map(|((key, version), lookup)| self.found(key, *version, lookup)).collect()
+    }
+
+    /// Returns the versions of a document at or below `at_most`, highest first, at most `limit` of
+    /// them, and whether there are more.
+    #[cfg(feature = "publish")]
+    pub(crate) async fn versions(
+        &self,
+        key: &AggregateKey,
+        at_most: u64,
+        limit: usize,
+    ) -> Result<(Vec<u64>, bool), Error> {
+        let request = super::ListRequest::new(key).at_most(at_most).limit(limit);
+        let page = self.store.list(request).await?;
+        Ok((page.items.iter().map(|meta| meta.version).collect(), page.next.is_some()))
     }
 
     /// Deletes versions of a document that newer ones have replaced. Errors are ignored, because
@@ -107,6 +138,15 @@ impl Documents {
             Lookup::OtherGeneration | Lookup::Absent => Ok(None),
         }
     }
+}
+
+fn records(documents: &[(AggregateKey, u64, Vec<u8>)]) -> Result<Vec<Record>, Error> {
+    let record = |(key, version, body): &(AggregateKey, u64, Vec<u8>)| {
+        RecordBuilder::new(key.clone(), FORMAT, *version, Timestamp::from_micros(0))
+            .codec(CODEC)
+            .build(body)
+    };
+    documents.iter().map(record).collect()
 }
 
 impl Document {
