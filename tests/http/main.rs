@@ -17,6 +17,8 @@ mod files;
 mod guard;
 mod keys;
 mod lists;
+#[cfg(feature = "publish")]
+mod publish;
 mod reader;
 mod records;
 mod support;

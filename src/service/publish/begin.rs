@@ -119,7 +119,10 @@ impl Publisher {
     /// none.
     async fn check_pending(&self, new: &Publication) -> Result<(), PublishError> {
         let most = self.0.options.max_pending;
-        let now = self.now();
+        let (now, at) = (self.now(), self.0.clock.monotonic());
+        if self.0.room.take(&new.project, at) {
+            return Ok(());
+        }
         let begun = now.saturating_sub(self.0.options.validity);
         let (mut pending, mut after) = (0_usize, None);
         // Those that have ended cost reads, which are bounded.
@@ -143,6 +146,7 @@ impl Publisher {
             }
             after = page.next;
         }
+        self.0.room.counted(&new.project, most.saturating_sub(pending + 1), at);
         Ok(())
     }
 

@@ -67,7 +67,7 @@ impl Press {
         let artifacts = MemoryArtifacts::with_clock(Arc::new(clock.clone()));
         let store: Arc<dyn ArtifactStore> =
             if signs { Arc::new(artifacts.clone()) } else { Arc::new(Plain(artifacts.clone())) };
-        let (shelf, notes) = (Shelf::default(), Notes::default());
+        let (shelf, notes) = (Shelf::new(), Notes::default());
         let ledger = StoreLedger::new(MemoryStore::new());
         let publisher = Publisher::builder(Arc::new(shelf.clone()), store)
             .options(options)
@@ -76,10 +76,8 @@ impl Press {
             .ledger(ledger.clone())
             .build()
             .unwrap();
-        let urls = UploadUrls::new(
-            UploadKeys::new("test", [7; 32]).unwrap(),
-            Arc::new(clock.clone()),
-        );
+        let urls =
+            UploadUrls::new(UploadKeys::new("test", [7; 32]).unwrap(), Arc::new(clock.clone()));
         let keys = ApiKeys::new();
         let delivery = Shop::new()
             .builder()
@@ -143,8 +141,8 @@ impl Press {
 
     /// Begins a publication of `north` with these artifacts. Its id, and the URL of each upload.
     pub async fn begin(&self, artifacts: Value) -> (String, Value) {
-        let answer = self.post("/projects/north/publications", &json!({ "artifacts": artifacts }));
-        let answer = answer.await;
+        let body = json!({ "artifacts": artifacts });
+        let answer = self.post("/projects/north/publications", &body).await;
         assert_eq!(answer.status, 201, "{answer:?}");
         let data = &answer.json()["data"];
         let id = data["id"].as_str().unwrap().to_owned();
@@ -158,7 +156,8 @@ impl Press {
 
     /// The actions in the audit trail of `north`, with who did them.
     pub async fn trail(&self) -> Vec<(String, String)> {
-        let page = self.ledger.audit(AuditRequest::new("north")).await.unwrap();
+        let request = AuditRequest::new().tenant("north");
+        let page = self.ledger.entries(request).await.unwrap();
         page.items.into_iter().map(|it| (it.entry.action, it.entry.actor)).collect()
     }
 

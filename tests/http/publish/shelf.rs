@@ -1,9 +1,8 @@
 //! A store of publications in memory, which can be down, and a store of artifacts that signs nothing.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use snapfold::artifact::{
@@ -11,20 +10,24 @@ use snapfold::artifact::{
     FoundArtifact, ListedArtifact, MemoryArtifacts,
 };
 use snapfold::publication::{
-    Publication, PublicationCreated, PublicationId, PublicationStatus, PublicationStore,
-    PublicationsRequest,
+    Publication, PublicationCreated, PublicationId, PublicationStore, PublicationsRequest,
+    StorePublications,
 };
 use snapfold::store::Page;
-use snapfold::{Error, ErrorKind, Retry, Timestamp};
+use snapfold::{Error, ErrorKind, MemoryStore, Retry, Timestamp};
 
 /// Clones share everything.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Shelf {
-    held: Arc<Mutex<BTreeMap<(String, PublicationId), Publication>>>,
+    inner: StorePublications,
     pub is_down: Arc<AtomicBool>,
 }
 
 impl Shelf {
+    pub fn new() -> Self {
+        Self { inner: StorePublications::new(MemoryStore::new()), is_down: Arc::default() }
+    }
+
     /// Each call waits once before it works, so that a test can drop it there.
     async fn enter(&self) -> Result<(), Error> {
         tokio::task::yield_now().await;
@@ -34,49 +37,37 @@ impl Shelf {
         Ok(())
     }
 
-    pub fn all(&self) -> Vec<Publication> {
-        self.held.lock().unwrap().values().cloned().collect()
+    /// All publications of `north`, newest first.
+    pub async fn all(&self) -> Vec<Publication> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let mut request = PublicationsRequest::new("north").completed(false);
+            request.after = after;
+            let page = self.inner.list(request).await.unwrap();
+            all.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                return all;
+            }
+        }
     }
 }
 
 #[async_trait]
 impl PublicationStore for Shelf {
     async fn create(&self, new: &Publication) -> Result<PublicationCreated, Error> {
-        new.check()?;
         self.enter().await?;
-        let mut held = self.held.lock().unwrap();
-        let is_same = |it: &&Publication| {
-            let has_key = new.request_key.is_some() && it.request_key == new.request_key;
-            let failed = matches!(it.status, PublicationStatus::Failed(_));
-            it.project == new.project && (it.id == new.id || has_key && !failed)
-        };
-        if let Some(found) = held.values().find(is_same) {
-            return Ok(PublicationCreated::Existing(Box::new(found.clone())));
-        }
-        held.insert((new.project.clone(), new.id), new.clone());
-        Ok(PublicationCreated::New)
+        self.inner.create(new).await
     }
 
     async fn get(&self, project: &str, id: PublicationId) -> Result<Option<Publication>, Error> {
-        Publication::check_project(project)?;
         self.enter().await?;
-        Ok(self.held.lock().unwrap().get(&(project.to_owned(), id)).cloned())
+        self.inner.get(project, id).await
     }
 
     async fn replace(&self, newer: &Publication) -> Result<bool, Error> {
-        newer.check()?;
         self.enter().await?;
-        let mut held = self.held.lock().unwrap();
-        let Some(old) = held.get_mut(&(newer.project.clone(), newer.id)) else { return Ok(false) };
-        if old == newer {
-            return Ok(true);
-        }
-        if old.revision + 1 != newer.revision || old.status != PublicationStatus::Generating {
-            return Ok(false);
-        }
-        old.check_unchanged(newer)?;
-        *old = newer.clone();
-        Ok(true)
+        self.inner.replace(newer).await
     }
 
     async fn list(
@@ -84,31 +75,17 @@ impl PublicationStore for Shelf {
         request: PublicationsRequest<'_>,
     ) -> Result<Page<Publication, PublicationId>, Error> {
         self.enter().await?;
-        let held = self.held.lock().unwrap();
-        let fits = |it: &&Publication| {
-            it.project == request.project && request.after.is_none_or(|after| it.id < after)
-        };
-        let mut found = held.values().rev().filter(fits);
-        // What is looked at counts, so that pages are short or empty.
-        let looked: Vec<_> = found.by_ref().take(request.limit.max(1)).collect();
-        let next = found.next().and(looked.last()).map(|last| last.id);
-        let items = looked.into_iter().filter(|it| request.admits(it)).cloned().collect();
-        Ok(Page::new(items, next))
+        self.inner.list(request).await
     }
 
     async fn expired(&self, now: Timestamp, limit: usize) -> Result<Vec<Publication>, Error> {
         self.enter().await?;
-        let held = self.held.lock().unwrap();
-        let is_over = |it: &&Publication| {
-            it.status == PublicationStatus::Generating && it.expires_at <= now
-        };
-        Ok(held.values().filter(is_over).take(limit.max(1)).cloned().collect())
+        self.inner.expired(now, limit).await
     }
 
     async fn delete(&self, project: &str, id: PublicationId) -> Result<(), Error> {
         self.enter().await?;
-        self.held.lock().unwrap().remove(&(project.to_owned(), id));
-        Ok(())
+        self.inner.delete(project, id).await
     }
 }
 
