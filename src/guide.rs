@@ -70,5 +70,8 @@ pub mod command_line {}
 #[doc = include_str!("../docs/http.md")]
 pub mod http {}
 
+#[doc = include_str!("../docs/publish.md")]
+pub mod publish {}
+
 #[doc = include_str!("../CHANGELOG.md")]
 pub mod changelog {}
