@@ -30,7 +30,8 @@ async fn texts_of_any_characters_come_back() {
         for (name, value) in body.as_object().unwrap() {
             assert_eq!(&seen["data"]["attributes"][name], value);
         }
-        let query: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let hex: Vec<_> = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let query = hex.concat();
         let path = format!("/projects/north/publications?filter[collection]={query}");
         assert_eq!(press.get(&path).await.json()["data"][0]["id"], json!(id), "{text:?}");
     }

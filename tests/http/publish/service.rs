@@ -91,7 +91,6 @@ async fn what_exceeds_a_limit_is_invalid() {
         .unwrap_err()
     {
         PublishError::Failed(error) => assert_eq!(error.kind(), ErrorKind::InvalidInput),
-        other @ PublishError::Refused(_) => panic!("{other:?}"),
         other => panic!("{other:?}"),
     };
     let plain = || PublishRequest::new(PublicationDetails::default());
