@@ -75,5 +75,8 @@ pub mod http {}
 #[doc = include_str!("../docs/webhooks.md")]
 pub mod webhooks {}
 
+#[doc = include_str!("../docs/publish.md")]
+pub mod publish {}
+
 #[doc = include_str!("../CHANGELOG.md")]
 pub mod changelog {}

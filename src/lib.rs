@@ -105,7 +105,7 @@
 //! | `schedules` | | [`Cadence::cron`](ledger::Cadence::cron): cron expressions in schedules; time zones in schedules and in [`retention::Policy`] |
 //! | `cli` | | the command `snapfold`, and [`cli`], the same command with an application's aggregates; needs Rust 1.94 |
 //! | `http` | | [`service::http`]: states over HTTP, with exact caching and time travel, for the application's own server |
-//! | `publish` | | [`service::publish`]: artifacts that clients upload and publish together; [`publication`]: where they are kept |
+//! | `publish` | | [`service::publish`]: artifacts that clients send, checked and published together; with `http` also over HTTP |
 //! | `webhooks` | | [`service::webhook`]: messages to other servers by the specification Standard Webhooks |
 //! | `conformance` | | [`conformance`]: test kits for stores, event sources, ledgers, artifact stores and aggregates |
 //! | `progress` | | `service::progress_bar`, a bar for batches on a terminal |

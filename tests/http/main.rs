@@ -18,6 +18,8 @@ mod guard;
 mod keys;
 mod lists;
 mod live;
+#[cfg(feature = "publish")]
+mod publish;
 mod reader;
 mod records;
 mod support;

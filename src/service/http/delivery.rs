@@ -123,6 +123,11 @@ use crate::error::{BoxError, Error};
 /// beyond the end of the runtime. A job that the runtime ends is not resumed; the audit trail of the
 /// engine has what it did. All jobs can be started again.
 ///
+/// # Publications
+/// With the feature `publish` and a [publisher](super::DeliveryBuilder::publisher), clients publish artifacts
+/// below `/projects/{p}/publications`, or with `/snapshots/publish` and `/snapshots/finalize`. The
+/// guide `publish` describes the requests.
+///
 /// # Caching
 /// The bytes of a state are a function of the aggregate, the version, the state and the media type.
 /// The entity tag is a hash of them, so it is the same on every node and after every restart.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::publisher::{MAX_TURNS, Publisher, overtaken};
 use super::refusal::{PublishError, PublishRefusal};
 use super::request::{PartUpload, PublishRequest, Published};
-use super::urls::UploadGrant;
 use crate::artifact::{Artifact, Upload};
 use crate::error::{Error, ErrorKind};
 use crate::publication::{
@@ -44,17 +43,13 @@ impl Publisher {
             publication.request_key = request_key;
             by.clone_into(&mut publication.created_by);
             publication.check()?;
+            self.check_pending(&publication).await?;
             // It refers to its artifacts before it is asked whether they are stored.
             let (found, is_new) = match self.0.publications.create(&publication).await? {
                 PublicationCreated::New => (publication, true),
                 PublicationCreated::Existing(found) => (*found, false),
             };
             if is_new {
-                // It counts itself, so that no two nodes begin the last one that may be.
-                if let Err(refused) = self.check_pending(project).await {
-                    self.0.publications.delete(project, found.id).await?;
-                    return Err(refused);
-                }
                 self.tell(&found, by).await?;
             } else if found.status == PublicationStatus::Generating && now >= found.expires_at {
                 // It holds the key although its time is over.
@@ -77,10 +72,7 @@ impl Publisher {
         project: &str,
         mut request: PublishRequest,
     ) -> Result<PublishRequest, PublishError> {
-        if project.len() > UploadGrant::MAX_NAME_BYTES {
-            let most = UploadGrant::MAX_NAME_BYTES;
-            return Err(invalid(format!("a project has at most {most} bytes")).into());
-        }
+        Publication::check_project(project)?;
         let options = &self.0.options;
         let max_bytes = options.max_bytes.min(self.0.artifacts.capabilities().max_bytes);
         for part in request.parts.values_mut() {
@@ -123,22 +115,29 @@ impl Publisher {
     }
 
     /// Refuses a project with too many pending publications. Only those that were begun within the
-    /// validity can be pending, and they are the first ones of the list.
-    async fn check_pending(&self, project: &str) -> Result<(), PublishError> {
+    /// validity can be pending, and they are the first ones of the list. Who repeats a request adds
+    /// none.
+    async fn check_pending(&self, new: &Publication) -> Result<(), PublishError> {
         let most = self.0.options.max_pending;
-        let now = self.now();
+        let (now, at) = (self.now(), self.0.clock.monotonic());
+        if self.0.room.take(&new.project, at) {
+            return Ok(());
+        }
         let begun = now.saturating_sub(self.0.options.validity);
         let (mut pending, mut after) = (0_usize, None);
         // Those that have ended cost reads, which are bounded.
         for _ in 0..=most / 128 {
-            let mut request = PublicationsRequest::new(project).completed(false).limit(256);
+            let mut request = PublicationsRequest::new(&new.project).completed(false).limit(256);
             request.after = after;
             let page = self.0.publications.list(request).await?;
             for it in &page.items {
                 let is_pending = it.status == PublicationStatus::Generating && now < it.expires_at;
                 pending += usize::from(is_pending);
+                if is_pending && new.request_key.is_some() && it.request_key == new.request_key {
+                    return Ok(());
+                }
             }
-            if pending > most {
+            if pending >= most {
                 return Err(PublishRefusal::TooManyPending(most).into());
             }
             let is_past = page.items.last().is_some_and(|it| it.created_at < begun);
@@ -147,6 +146,7 @@ impl Publisher {
             }
             after = page.next;
         }
+        self.0.room.counted(&new.project, most.saturating_sub(pending + 1), at);
         Ok(())
     }
 

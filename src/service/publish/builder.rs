@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::listener::PublicationListener;
 use super::options::PublishOptions;
+use super::pending_room::PendingRoom;
 use super::publisher::{Publisher, PublisherParts};
 use super::record::RecordIntake;
 use crate::artifact::ArtifactStore;
@@ -94,6 +95,7 @@ impl PublisherBuilder {
     pub fn build(self) -> Result<Publisher, Error> {
         self.options.check()?;
         Ok(Publisher(Arc::new(PublisherParts {
+            room: PendingRoom::default(),
             places: Semaphore::new(self.options.undeclared_at_once),
             publications: self.publications,
             artifacts: self.artifacts,

@@ -6,6 +6,7 @@ mod builder;
 mod finalize;
 mod listener;
 mod options;
+mod pending_room;
 mod publisher;
 mod receive;
 mod record;

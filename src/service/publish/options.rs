@@ -22,7 +22,9 @@ pub struct PublishOptions {
     /// default. Others are refused as [`Busy`](super::PublishRefusal::Busy).
     pub undeclared_at_once: usize,
     /// The maximum number of pending publications of a project (inclusive). 1,000 by default. Only
-    /// those among its newest publications count, at least twice as many.
+    /// those among its newest publications count, at least twice as many. They are
+    /// counted again when a half of the room is used and after a minute, so that several nodes can
+    /// exceed it together.
     pub max_pending: usize,
     /// Whether a request without a key of its own, with a commit and a title, finds the publication
     /// of the project with the same commit and title that has not failed. False by default.

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use super::builder::PublisherBuilder;
 use super::listener::PublicationListener;
 use super::options::PublishOptions;
+use super::pending_room::PendingRoom;
 use super::record::RecordIntake;
 use super::refusal::{PublishError, PublishRefusal};
 use crate::artifact::{ArtifactStore, FoundArtifact};
@@ -70,6 +71,7 @@ pub(super) struct PublisherParts {
     pub(super) listeners: Vec<Arc<dyn PublicationListener>>,
     pub(super) ledger: Option<Arc<dyn Ledger>>,
     pub(super) records: Option<RecordIntake>,
+    pub(super) room: PendingRoom,
     /// A permit for each artifact that is held in memory.
     pub(super) places: Semaphore,
 }

@@ -34,7 +34,7 @@ pub(super) fn answers(resource: PublishResource) -> Map<String, Value> {
         }
         answers.insert(status.as_str().to_owned(), answer);
     };
-    let one = || content(&reference("PublicationDocument"));
+    let document = || content(&reference("PublicationDocument"));
     let tag = || json!({ "ETag": header("The entity tag: a hash of the body.") });
     let once = || {
         let replayed = "`true` if this is what the same request led to before.";
@@ -42,16 +42,16 @@ pub(super) fn answers(resource: PublishResource) -> Map<String, Value> {
     };
     match resource {
         PublishResource::Begin => {
-            put(StatusCode::OK, "The same request began it before.", once(), one());
+            put(StatusCode::OK, "The same request began it before.", once(), document());
             let place = json!({ "Location": header("The path of the publication.") });
-            put(StatusCode::CREATED, "It was begun.", place, one());
+            put(StatusCode::CREATED, "It was begun.", place, document());
         }
         PublishResource::List => {
             put(StatusCode::OK, "A page of the list.", tag(), content(&list("Publication")));
         }
-        PublishResource::One => put(StatusCode::OK, "The publication.", tag(), one()),
-        PublishResource::Finalize => put(StatusCode::OK, "It is completed.", once(), one()),
-        PublishResource::Abort => put(StatusCode::OK, "It is given up.", once(), one()),
+        PublishResource::One => put(StatusCode::OK, "The publication.", tag(), document()),
+        PublishResource::Finalize => put(StatusCode::OK, "It is completed.", once(), document()),
+        PublishResource::Abort => put(StatusCode::OK, "It is given up.", once(), document()),
         PublishResource::Artifact => {
             put(StatusCode::OK, "The content.", tag(), json!({ "*/*": {} }));
             let part = json!({ "Content-Range": header("Which bytes these are, of how many.") });
@@ -132,88 +132,60 @@ pub(super) fn headers(resource: PublishResource) -> Vec<Value> {
 
 /// The schemas of the documents.
 pub(super) fn schemas() -> Value {
-    let time = || json!({ "type": "string", "format": "date-time" });
-    let number = || json!({ "type": "integer", "format": "int64", "minimum": 0 });
-    let details = |names: [&str; 12]| {
-        let [
-            collection,
-            title,
-            author,
-            description,
-            tags,
-            owner,
-            name,
-            commit,
-            branch,
-            pr,
-            run,
-            url,
-        ] = names;
-        let mut members = Map::new();
-        for name in [collection, title, author, description, owner, name, commit, branch, run, url]
-        {
-            members.insert(name.to_owned(), json!({ "type": ["string", "null"] }));
-        }
-        members.insert(tags.to_owned(), json!({ "type": "array", "items": text() }));
-        members.insert(pr.to_owned(), json!({ "type": ["integer", "null"], "minimum": 0 }));
-        members
-    };
-    let camel = || {
-        details([
-            "collection",
-            "title",
-            "author",
-            "description",
-            "tags",
-            "repoOwner",
-            "repoName",
-            "commitSha",
-            "branch",
-            "prNumber",
-            "runId",
-            "runUrl",
-        ])
-    };
-    let declared =
-        closed(&[], &json!({ "size": number(), "sha256": text(), "contentType": text() }));
+    let mut all = of_requests();
+    if let (Some(all), Value::Object(answers)) = (all.as_object_mut(), of_answers()) {
+        all.extend(answers);
+    }
+    all
+}
+
+const CAMEL: [&str; 10] = [
+    "collection",
+    "title",
+    "author",
+    "description",
+    "repoOwner",
+    "repoName",
+    "commitSha",
+    "branch",
+    "runId",
+    "runUrl",
+];
+const SNAKE: [&str; 10] = [
+    "collection",
+    "title",
+    "author",
+    "description",
+    "repo_owner",
+    "repo_name",
+    "commit_sha",
+    "branch",
+    "run_id",
+    "run_url",
+];
+
+/// What is said about a publication: these texts, its tags, and the number of a pull request.
+fn details(texts: [&str; 10], number: &str) -> Map<String, Value> {
+    let texts = texts.map(|name| (name.to_owned(), json!({ "type": ["string", "null"] })));
+    let mut members = Map::from_iter(texts);
+    members.insert("tags".to_owned(), json!({ "type": "array", "items": text() }));
+    members.insert(number.to_owned(), json!({ "type": ["integer", "null"], "minimum": 0 }));
+    members
+}
+
+fn of_requests() -> Value {
+    let size = json!({ "type": "integer", "format": "int64", "minimum": 0 });
+    let members = json!({ "size": size, "sha256": text(), "contentType": text() });
+    let declared = closed(&[], &members);
     let artifacts = json!({
         "type": "object",
         "additionalProperties": { "oneOf": [{ "type": "boolean" }, declared] },
     });
-    let mut publish = camel();
+    let mut publish = details(CAMEL, "prNumber");
     publish.insert("artifacts".to_owned(), artifacts.clone());
-    let mut by_document = details([
-        "collection",
-        "title",
-        "author",
-        "description",
-        "tags",
-        "repo_owner",
-        "repo_name",
-        "commit_sha",
-        "branch",
-        "pr_number",
-        "run_id",
-        "run_url",
-    ]);
+    let mut by_document = details(SNAKE, "pr_number");
     by_document.insert("project_id".to_owned(), text());
     by_document.insert("artifacts".to_owned(), artifacts);
-    let mut attributes = camel();
-    attributes.extend(Map::from_iter([
-        ("status".to_owned(), json!({ "enum": ["generating", "completed", "failed"] })),
-        ("failure".to_owned(), json!({ "enum": ["aborted", "expired", "refused", null] })),
-        ("createdBy".to_owned(), text()),
-        ("createdAt".to_owned(), time()),
-        ("expiresAt".to_owned(), time()),
-        ("endedAt".to_owned(), json!({ "type": ["string", "null"], "format": "date-time" })),
-        (
-            "artifacts".to_owned(),
-            json!({
-                "type": "object",
-                "additionalProperties": reference("PublishedArtifact"),
-            }),
-        ),
-    ]));
     json!({
         "Publish": closed(&[], &publish.into()),
         "PublishSnapshot": {
@@ -226,6 +198,36 @@ pub(super) fn schemas() -> Value {
             "required": ["project_id", "snapshot_id"],
             "properties": { "project_id": text(), "snapshot_id": text() },
         },
+    })
+}
+
+fn of_answers() -> Value {
+    let time = || json!({ "type": "string", "format": "date-time" });
+    let mut attributes = details(CAMEL, "prNumber");
+    for (name, schema) in [
+        ("status", json!({ "enum": ["generating", "completed", "failed"] })),
+        ("failure", json!({ "enum": ["aborted", "expired", "refused", null] })),
+        ("createdBy", text()),
+        ("createdAt", time()),
+        ("expiresAt", time()),
+        ("endedAt", json!({ "type": ["string", "null"], "format": "date-time" })),
+        (
+            "artifacts",
+            json!({ "type": "object", "additionalProperties": reference("PublishedArtifact") }),
+        ),
+    ] {
+        attributes.insert(name.to_owned(), schema);
+    }
+    let upload = closed(
+        &["method", "href", "headers", "expiresAt"],
+        &json!({
+            "method": text(),
+            "href": text(),
+            "headers": { "type": "object", "additionalProperties": text() },
+            "expiresAt": time(),
+        }),
+    );
+    json!({
         "PublishedSnapshot": closed(&["snapshot_id", "upload_urls", "expires_at"], &json!({
             "snapshot_id": text(),
             "upload_urls": { "type": "object", "additionalProperties": text() },
@@ -241,12 +243,7 @@ pub(super) fn schemas() -> Value {
                 "sha256": { "type": ["string", "null"] },
                 "contentType": { "type": ["string", "null"] },
                 "href": link(),
-                "upload": closed(&["method", "href", "headers", "expiresAt"], &json!({
-                    "method": text(),
-                    "href": text(),
-                    "headers": { "type": "object", "additionalProperties": text() },
-                    "expiresAt": time(),
-                })),
+                "upload": upload,
             },
         },
         "Publication": closed(&["type", "id", "attributes", "links"], &json!({

@@ -41,19 +41,20 @@ pub(super) async fn begin(
     (key, by): (Option<String>, &str),
 ) -> WriteOutcome {
     let asked: PublishBody = object(body)?;
-    let mut details = PublicationDetails::default();
-    details.collection = asked.collection;
-    details.title = asked.title;
-    details.author = asked.author;
-    details.description = asked.description;
-    details.tags = asked.tags;
-    details.repo_owner = asked.repo_owner;
-    details.repo_name = asked.repo_name;
-    details.commit_sha = asked.commit_sha;
-    details.branch = asked.branch;
-    details.pull_request = asked.pr_number;
-    details.run_id = asked.run_id;
-    details.run_url = asked.run_url;
+    let details = PublicationDetails {
+        collection: asked.collection,
+        title: asked.title,
+        author: asked.author,
+        description: asked.description,
+        tags: asked.tags,
+        repo_owner: asked.repo_owner,
+        repo_name: asked.repo_name,
+        commit_sha: asked.commit_sha,
+        branch: asked.branch,
+        pull_request: asked.pr_number,
+        run_id: asked.run_id,
+        run_url: asked.run_url,
+    };
     let mut request = PublishRequest::new(details);
     request.parts = asked.artifacts.0;
     request.key = key;

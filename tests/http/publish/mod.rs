@@ -1,0 +1,11 @@
+//! Publications over HTTP.
+
+mod artifacts;
+mod document;
+mod flow;
+mod hostile;
+mod idle;
+mod press;
+mod service;
+mod shelf;
+mod uploads;
