@@ -41,6 +41,7 @@ pub struct DeliveryBuilder {
     jobs: usize,
     ledger: Option<Arc<dyn Ledger>>,
     audits_reads: bool,
+    has_inspector: bool,
 }
 
 impl Delivery {
@@ -69,6 +70,7 @@ impl DeliveryBuilder {
             jobs: 4,
             ledger: None,
             audits_reads: false,
+            has_inspector: false,
         }
     }
 
@@ -200,6 +202,16 @@ impl DeliveryBuilder {
         self
     }
 
+    /// Serves the inspector at `/inspect`: a page for people that shows the states of an aggregate
+    /// through time, what changed, and which snapshots are stored. Not by default.
+    ///
+    /// The page is the same for everybody and has no data, so it needs no credentials. It asks the
+    /// service as any client does, with the API key that a person enters.
+    pub fn inspector(mut self, is_served: bool) -> Self {
+        self.has_inspector = is_served;
+        self
+    }
+
     /// Builds the service.
     ///
     /// # Errors
@@ -258,6 +270,7 @@ impl DeliveryBuilder {
             cursors: CursorSeal(secret),
             downloads: Arc::new(Semaphore::new(self.downloads)),
             description: OnceLock::new(),
+            has_inspector: self.has_inspector,
         }))
     }
 }

@@ -35,6 +35,8 @@ pub(super) struct Served {
     pub(super) downloads: Arc<Semaphore>,
     /// The OpenAPI document, which anybody may ask for.
     pub(super) description: OnceLock<Bytes>,
+    /// Whether there is the page of the inspector.
+    pub(super) has_inspector: bool,
 }
 
 impl Served {

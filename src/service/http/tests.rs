@@ -69,7 +69,8 @@ impl RouteWorld {
         let created = engine.create(&alice()).await.unwrap();
         let snapshot = id_text(created.meta().unwrap().id());
         let kinds = Kinds::new().with(engine).unwrap();
-        let delivery = Delivery::builder(kinds).authenticator(keys.clone()).build().unwrap();
+        let delivery = Delivery::builder(kinds).authenticator(keys.clone()).inspector(true);
+        let delivery = delivery.build().unwrap();
         let path = "/projects/north/entities/secret/alice";
         let now = call(&delivery, "GET", path, Some(all), "").await;
         let (_, digest) = now.2.rsplit_once('/').unwrap();

@@ -8,12 +8,13 @@ mod writes;
 use serde_json::{Map, Value, json};
 
 use super::problem_kind::ProblemKind;
-use super::route::ROUTES;
+use super::route::{ROUTES, Resource, Route};
 
 /// Describes the service below `prefix`.
-pub(super) fn document(prefix: &str, is_open: bool) -> Value {
+pub(super) fn document(prefix: &str, is_open: bool, has_inspector: bool) -> Value {
     let mut paths: Map<String, Value> = Map::new();
-    for route in ROUTES {
+    let is_served = |route: &&Route| has_inspector || route.resource != Resource::Inspector;
+    for route in ROUTES.iter().filter(is_served) {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
         for method in route.methods {
             // The answer to a HEAD is that to a GET, without its body.

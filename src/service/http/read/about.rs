@@ -18,7 +18,8 @@ impl Admitted<'_> {
     pub(super) fn description(&self) -> Result<Response<DeliveryBody>, HttpProblem> {
         let document = self.served.description.get_or_init(|| {
             let is_open = self.served.gate.is_open();
-            openapi::document(&self.served.prefix, is_open).to_string().into()
+            let has_inspector = self.served.has_inspector;
+            openapi::document(&self.served.prefix, is_open, has_inspector).to_string().into()
         });
         self.about(document.clone())
     }

@@ -5,6 +5,7 @@ mod diff;
 mod download;
 mod entities;
 mod entity;
+mod inspector;
 mod job;
 mod record;
 mod snapshot;
@@ -78,6 +79,7 @@ pub(super) async fn answer(
         Resource::OpenApi => reading.description(),
         Resource::Health => Ok(reading.health()),
         Resource::Problem => reading.problem(),
+        Resource::Inspector => reading.inspector(),
     }
 }
 
