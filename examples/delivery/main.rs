@@ -77,6 +77,7 @@ async fn main() -> Result<(), BoxError> {
 
     let delivery = Delivery::builder(Kinds::new().with(trees)?.with(authors)?)
         .prefix(PREFIX)
+        .inspector(true)
         .cache_policy(options.policy.clone());
     let delivery = if options.is_open {
         delivery.open_to_everybody()
@@ -87,7 +88,9 @@ async fn main() -> Result<(), BoxError> {
     let app = with_layers(app, options.origin);
 
     let listener = TcpListener::bind(("127.0.0.1", options.port)).await?;
-    println!("http://{}{PREFIX}/projects/~/entities", listener.local_addr()?);
+    let address = listener.local_addr()?;
+    println!("http://{address}{PREFIX}/projects/~/entities");
+    println!("http://{address}{PREFIX}/inspect");
     let end = async {
         if let Err(error) = tokio::signal::ctrl_c().await {
             tracing::error!("Ctrl-C is not heard: {error}");

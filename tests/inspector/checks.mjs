@@ -342,15 +342,15 @@ export async function the_focus_in_the_tree_stays_while_versions_change(browser,
 }
 
 export async function new_versions_are_seen_without_a_stream(browser, server) {
-    const page = await browser.page(server.page(thing('filler 01')), { prepare: page => page.route('**/events', route => route.fulfill({ status: 404 })) });
+    const page = await browser.page(server.page(thing('other 01')), { prepare: page => page.route('**/events', route => route.fulfill({ status: 404 })) });
     await shows(page, '#say', /^Version 1 of 1/);
     await shows(page, '#live', /Asks every 4 seconds/);
-    await server.control('append', 'filler 01');
+    await server.control('append', 'other 01');
     await shows(page, '#say', /^Version 2 of 2/);
     await shows(page, '#tree', /members: { added }/);
     await page.click('#first');
     await shows(page, '#say', /^Version 1 of 2/);
-    await server.control('append', 'filler 01');
+    await server.control('append', 'other 01');
     await shows(page, '#head', /^3 versions$/);
     await shows(page, '#say', /^Version 1 of 2/);
     equal(await page.inputValue('#version'), '1', 'the version that was chosen stays');
@@ -360,11 +360,11 @@ export async function new_versions_are_seen_without_a_stream(browser, server) {
 export async function new_versions_are_seen_with_a_stream(browser, server) {
     let opened = 0;
     const ids = [];
-    const page = await browser.page(server.page(thing('filler 02')), {
+    const page = await browser.page(server.page(thing('other 02')), {
         prepare: page => page.route('**/events', async route => {
             opened += 1;
             ids.push(await route.request().headerValue('last-event-id'));
-            if (opened === 1) await server.control('append', 'filler 02');
+            if (opened === 1) await server.control('append', 'other 02');
             const body = ': hello\r\n\r\nid: 7-1\r\nevent: version\r\ndata: {"version":2}\r\n\r\nevent: gap\ndata: {}\n\n';
             await route.fulfill({ body, contentType: 'text/event-stream' });
         }),

@@ -123,8 +123,8 @@ pub(crate) fn all() -> Result<Vec<(AggregateKey, Vec<Change>)>, BoxError> {
         ("no snapshots", (0..5).map(count).collect()),
         ("doomed", (0..3).map(count).collect()),
     ];
-    let filler: Vec<String> = (0..70).map(|n| format!("filler {n:02}")).collect();
-    all.extend(filler.iter().map(|id| (id.as_str(), vec![count(1)])));
+    let others: Vec<String> = (0..70).map(|n| format!("other {n:02}")).collect();
+    all.extend(others.iter().map(|id| (id.as_str(), vec![count(1)])));
     let key = |id: &str| AggregateKey::new(Thing::KIND, id);
     Ok(all
         .into_iter()
