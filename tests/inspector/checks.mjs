@@ -17,10 +17,10 @@ const state = page => shows(page, '#tree', /name/);
 
 /** The JSON that the page would copy, without white space. */
 async function copied(page) {
-    await page.evaluate(() => { navigator.clipboard.writeText = async text => { globalThis.text = text; }; });
-    await page.click('#copy');
-    await shows(page, '#copy', 'Copied');
-    const text = await page.evaluate(() => globalThis.text);
+    const text = await page.evaluate(() => new Promise(resolve => {
+        navigator.clipboard.writeText = async text => resolve(text);
+        document.getElementById('copy').click();
+    }));
     return text.replaceAll(/\n */g, '').replaceAll('": ', '":');
 }
 

@@ -47,7 +47,7 @@ impl Aggregate for Thing {
                 self.members.remove(name);
             }
         }
-        self.ratio = self.count as f64 / 4.0;
+        self.ratio = f64::from(u32::try_from(self.count).unwrap_or(u32::MAX)) / 4.0;
     }
 }
 
