@@ -84,6 +84,7 @@ async fn main() -> Result<(), BoxError> {
         .prefix(PREFIX)
         .live(changes.clone())
         .publisher(publications::publisher(&changes)?, publications::upload_urls()?, &address)
+        .inspector(true)
         .cache_policy(options.policy.clone());
     let delivery = if options.is_open {
         delivery.open_to_everybody()
@@ -94,6 +95,7 @@ async fn main() -> Result<(), BoxError> {
     let app = with_layers(app, options.origin);
 
     println!("{address}{PREFIX}/projects/~/entities");
+    println!("{address}{PREFIX}/inspect");
     let end = async {
         if let Err(error) = tokio::signal::ctrl_c().await {
             tracing::error!("Ctrl-C is not heard: {error}");

@@ -15,6 +15,7 @@ mod conditions;
 mod download;
 mod files;
 mod guard;
+mod inspect;
 mod keys;
 mod lists;
 mod live;

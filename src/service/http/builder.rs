@@ -49,6 +49,7 @@ pub struct DeliveryBuilder {
     live: Option<LiveStreams>,
     #[cfg(feature = "publish")]
     publishing: Option<Box<Publishing>>,
+    has_inspector: bool,
 }
 
 impl Delivery {
@@ -80,6 +81,7 @@ impl DeliveryBuilder {
             live: None,
             #[cfg(feature = "publish")]
             publishing: None,
+            has_inspector: false,
         }
     }
 
@@ -239,6 +241,16 @@ impl DeliveryBuilder {
         self
     }
 
+    /// Serves the inspector at `/inspect`: a page for people that shows the states of an aggregate
+    /// through time, what changed, and which snapshots are stored. Not by default.
+    ///
+    /// The page is the same for everybody and has no data, so it needs no credentials. It asks the
+    /// service as any client does, with the API key that a person enters.
+    pub fn inspector(mut self, is_served: bool) -> Self {
+        self.has_inspector = is_served;
+        self
+    }
+
     /// Builds the service.
     ///
     /// # Errors
@@ -308,6 +320,7 @@ impl DeliveryBuilder {
             #[cfg(feature = "publish")]
             publishing: self.publishing,
             description: OnceLock::new(),
+            has_inspector: self.has_inspector,
         }))
     }
 }

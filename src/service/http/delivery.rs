@@ -26,7 +26,7 @@ use super::publish::{self, PublishResource};
 use super::read;
 use super::redirect::redirect;
 use super::request_body::{MAX_REQUEST, read_request};
-use super::route::{Resource, Target, methods_of};
+use super::route::{INSPECTOR, Resource, Target, methods_of};
 use super::served::Served;
 use super::write;
 use crate::error::{BoxError, Error};
@@ -92,8 +92,9 @@ use crate::error::{BoxError, Error};
 /// | `/openapi.json` | this table as an OpenAPI 3.1 document | 200, 304 |
 /// | `/problems/{code}` | what a problem means, and what to do | 200, 304 |
 /// | `/health` | that the service answers; the store is not asked | 200 |
+/// | `/inspect` | a page for people, if the [builder](super::DeliveryBuilder::inspector) says so | 200, 304 |
 ///
-/// All of them answer GET and HEAD. The last three need no credentials: they tell nothing about what
+/// All of them answer GET and HEAD. The last four need no credentials: they tell nothing about what
 /// is stored. States are plain JSON, or a document of JSON:API with
 /// `Accept: application/vnd.api+json`. Errors are problem details (RFC 9457), or JSON:API errors.
 ///
@@ -165,6 +166,9 @@ impl Delivery {
     ) -> Result<ControlFlow<Response<DeliveryBody>, Target>, HttpProblem> {
         let path = request.uri.path();
         let path = path.strip_prefix(&self.0.prefix).unwrap_or(path);
+        if path == INSPECTOR && !self.0.has_inspector {
+            return Err(HttpProblem::not_found("no route has this path"));
+        }
         if request.method == Method::OPTIONS
             && let Some(methods) = methods_of(path, self.0.publishes())
         {

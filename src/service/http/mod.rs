@@ -18,6 +18,7 @@ mod download;
 mod files;
 mod guard;
 mod gzip;
+mod inspect;
 mod links;
 mod live;
 mod media;

@@ -44,6 +44,7 @@ pub(super) enum Resource {
     OpenApi,
     Health,
     Problem,
+    Inspector,
 }
 
 impl Resource {
@@ -57,7 +58,8 @@ impl Resource {
             | Self::Record
             | Self::OpenApi
             | Self::Health
-            | Self::Problem => true,
+            | Self::Problem
+            | Self::Inspector => true,
             #[cfg(feature = "publish")]
             Self::Publish(it) => matches!(it, PublishResource::Artifact | PublishResource::Upload),
             Self::Entities
@@ -152,6 +154,7 @@ pub(super) static ROUTES: &[Route] = &[
     open(Resource::OpenApi, "/openapi.json", "getDescription", "This description"),
     open(Resource::Health, "/health", "getHealth", "Whether the service answers"),
     open(Resource::Problem, "/problems/{code}", "getProblem", "What a problem means"),
+    open(Resource::Inspector, INSPECTOR, "getInspector", "A page that shows states through time"),
     read(
         Resource::Entities,
         "/projects/{project}/entities",
@@ -300,6 +303,8 @@ pub(super) static RECORD: Route = Route {
     summary: "A stored snapshot as it is stored",
 };
 
+/// It has no parameters.
+pub(super) const INSPECTOR: &str = "/inspect";
 const SNAPSHOTS: &str = "/projects/{project}/entities/{kind}/{id}/snapshots";
 const ONE_SNAPSHOT: &str = "/projects/{project}/entities/{kind}/{id}/snapshots/{snapshot}";
 

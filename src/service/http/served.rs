@@ -43,6 +43,8 @@ pub(super) struct Served {
     pub(super) publishing: Option<Box<Publishing>>,
     /// The OpenAPI document, which anybody may ask for.
     pub(super) description: OnceLock<Bytes>,
+    /// Whether there is the page of the inspector.
+    pub(super) has_inspector: bool,
 }
 
 impl Served {

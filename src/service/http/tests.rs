@@ -73,6 +73,7 @@ impl RouteWorld {
         // Streams that end after their first block.
         let live = LiveStreams::new(LiveChanges::new().unwrap()).duration(Duration::ZERO);
         let delivery = Delivery::builder(kinds).authenticator(keys.clone()).live(live);
+        let delivery = delivery.inspector(true);
         let delivery = delivery.build().unwrap();
         let path = "/projects/north/entities/secret/alice";
         let now = call(&delivery, "GET", path, Some(all), "").await;

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::Request;
 use http_body::Body as _;
@@ -31,9 +32,11 @@ impl Notes {
     }
 }
 
+#[async_trait]
 impl PublicationListener for Notes {
-    fn changed(&self, publication: &Publication) {
+    async fn changed(&self, publication: &Publication) -> Result<(), Error> {
         self.0.lock().unwrap().push(publication.status.to_string());
+        Ok(())
     }
 
     fn unrecorded(&self, _: &Publication, error: &Error) {

@@ -44,6 +44,9 @@ pub(super) fn of(resource: Resource) -> Map<String, Value> {
     if resource.has_conditions() {
         put_header("ETag", "The entity tag: a hash of the body.");
     }
+    if resource == Resource::Inspector {
+        put_header("Content-Security-Policy", "That nothing runs but the page's own script.");
+    }
     if resource == Resource::Snapshot {
         put_header("Accept-Ranges", "`bytes`. Only of a record.");
         put_header("Repr-Digest", "The SHA-256 of the record (RFC 9530). Only of a record.");
@@ -97,7 +100,10 @@ pub(super) fn of(resource: Resource) -> Map<String, Value> {
             json!({ "description": "The client has it: its entity tag is in `If-None-Match`." }),
         );
     }
-    let has_texts = !matches!(resource, Resource::OpenApi | Resource::Health | Resource::Problem);
+    let has_texts = !matches!(
+        resource,
+        Resource::OpenApi | Resource::Health | Resource::Problem | Resource::Inspector
+    );
     if has_texts {
         put(StatusCode::MOVED_PERMANENTLY, schemas::moved());
     }
@@ -153,6 +159,7 @@ fn content(resource: Resource) -> (&'static str, Value) {
             let schema = schemas::reference("ProblemDescription");
             ("What the problem means.", of("application/json", schema))
         }
+        Resource::Inspector => ("The page.", of("text/html", json!({ "type": "string" }))),
         Resource::Entities => ("A page of the list.", list("Entity")),
         Resource::Entity | Resource::Version | Resource::Immutable => ("The state.", state()),
         Resource::Versions => ("A page of the list.", list("Version")),

@@ -10,12 +10,14 @@ mod writes;
 use serde_json::{Map, Value, json};
 
 use super::problem_kind::ProblemKind;
-use super::route::all_routes;
+use super::route::{Resource, Route, all_routes};
 
-/// Describes the service below `prefix`. `publishes` says whether there are publications.
-pub(super) fn document(prefix: &str, is_open: bool, publishes: bool) -> Value {
+/// Describes the service below `prefix`. `publishes` says whether there are publications, and
+/// `has_inspector` whether there is the inspector.
+pub(super) fn document(prefix: &str, is_open: bool, publishes: bool, has_inspector: bool) -> Value {
     let mut paths: Map<String, Value> = Map::new();
-    for route in all_routes(publishes) {
+    let is_served = |route: &&Route| has_inspector || route.resource != Resource::Inspector;
+    for route in all_routes(publishes).filter(is_served) {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
         for method in route.methods {
             // The answer to a HEAD is that to a GET, without its body.

@@ -6,6 +6,7 @@ mod download;
 mod entities;
 mod entity;
 mod events;
+mod inspector;
 mod job;
 #[cfg(feature = "publish")]
 mod publications;
@@ -92,6 +93,7 @@ pub(super) async fn answer(
         Resource::OpenApi => reading.description(),
         Resource::Health => Ok(reading.health()),
         Resource::Problem => reading.problem(),
+        Resource::Inspector => reading.inspector(),
     }
 }
 
