@@ -108,6 +108,7 @@
 //! | `publish` | | [`service::publish`]: artifacts that clients send, checked and published together; with `http` also over HTTP |
 //! | `webhooks` | | [`service::webhook`]: messages to other servers by the specification Standard Webhooks |
 //! | `conformance` | | [`conformance`]: test kits for stores, event sources, ledgers, artifact stores and aggregates |
+//! | `publish` | | `publication`: artifacts that are uploaded, checked and published together |
 //! | `progress` | | `service::progress_bar`, a bar for batches on a terminal |
 //! | `tracing`, `metrics` | | [`engine::telemetry`]: observers for the crates of these names |
 //! | `faults` | | [`layer::FaultyStore`], a store that fails on purpose |
