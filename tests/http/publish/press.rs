@@ -13,7 +13,7 @@ use snapfold::ledger::{AuditRequest, Ledger as _, StoreLedger};
 use snapfold::publication::Publication;
 use snapfold::service::http::{ApiKey, ApiKeys, Delivery, Permission, Scope};
 use snapfold::service::publish::{
-    PublicationListener, PublishOptions, Publisher, UploadKeys, UploadUrls,
+    PublicationObserver, PublishOptions, Publisher, UploadKeys, UploadUrls,
 };
 use snapfold::{Error, MemoryStore};
 use tower_service::Service as _;
@@ -31,7 +31,7 @@ impl Notes {
     }
 }
 
-impl PublicationListener for Notes {
+impl PublicationObserver for Notes {
     fn changed(&self, publication: &Publication) {
         self.0.lock().unwrap().push(publication.status.to_string());
     }
@@ -72,7 +72,7 @@ impl Press {
         let publisher = Publisher::builder(Arc::new(shelf.clone()), store)
             .options(options)
             .clock(clock.clone())
-            .listener(notes.clone())
+            .observer(notes.clone())
             .ledger(ledger.clone())
             .build()
             .unwrap();

@@ -1,4 +1,4 @@
-//! [`PublicationListener`]: is told what becomes of publications.
+//! [`PublicationObserver`]: is told what becomes of publications.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::publication::Publication;
 /// made its changes of one publication. A process that ends between the change and the call tells
 /// nobody, and so does a call to a [`Publisher`](super::Publisher) whose future is dropped. What is
 /// stored is the truth.
-pub trait PublicationListener: fmt::Debug + Send + Sync {
+pub trait PublicationObserver: fmt::Debug + Send + Sync {
     /// A publication was begun, completed or failed.
     fn changed(&self, publication: &Publication);
 
