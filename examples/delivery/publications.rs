@@ -15,7 +15,7 @@ use snapfold::{Error, MemoryStore};
 pub(crate) fn publisher(changes: &LiveChanges) -> Result<Publisher, Error> {
     let publications = Arc::new(StorePublications::new(MemoryStore::new()));
     let publisher = Publisher::builder(publications, Arc::new(MemoryArtifacts::new()))
-        .listener(changes.clone())
+        .observer(changes.clone())
         .build()?;
     let sweeping = publisher.clone();
     tokio::spawn(async move {

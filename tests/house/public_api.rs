@@ -274,14 +274,14 @@ fn the_urls_of_uploads_are_exported_and_cross_threads() {
 #[test]
 fn the_publisher_is_exported_and_crosses_threads() {
     use snapfold::service::publish::{
-        PartUpload, PublicationListener, PublishError, PublishOptions, PublishRefusal,
+        PartUpload, PublicationObserver, PublishError, PublishOptions, PublishRefusal,
         PublishRequest, PublishSweep, Published, Publisher, PublisherBuilder, WrongPart,
     };
     crosses_threads::<(Publisher, PublisherBuilder, PublishError)>();
     prints::<(Publisher, PublisherBuilder, PublishError)>();
     is_value::<(PublishOptions, PublishRequest, Published, PartUpload)>();
     is_value::<(PublishRefusal, PublishSweep, WrongPart)>();
-    let _: Option<&dyn PublicationListener> = None;
+    let _: Option<&dyn PublicationObserver> = None;
 }
 
 #[cfg(feature = "cli")]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use super::listener::PublicationListener;
+use super::observer::PublicationObserver;
 use super::options::PublishOptions;
 use super::pending_room::PendingRoom;
 use super::publisher::{Publisher, PublisherParts};
@@ -23,7 +23,7 @@ pub struct PublisherBuilder {
     artifacts: Arc<dyn ArtifactStore>,
     options: PublishOptions,
     clock: Arc<dyn Clock>,
-    listeners: Vec<Arc<dyn PublicationListener>>,
+    observers: Vec<Arc<dyn PublicationObserver>>,
     ledger: Option<Arc<dyn Ledger>>,
     records: Option<RecordIntake>,
 }
@@ -38,7 +38,7 @@ impl PublisherBuilder {
             artifacts,
             options: PublishOptions::new(),
             clock: Arc::new(SystemClock::new()),
-            listeners: Vec::new(),
+            observers: Vec::new(),
             ledger: None,
             records: None,
         }
@@ -57,15 +57,15 @@ impl PublisherBuilder {
         self
     }
 
-    /// Tells a listener about each change, after those that were added before.
-    pub fn listener(mut self, listener: impl PublicationListener + 'static) -> Self {
-        self.listeners.push(Arc::new(listener));
+    /// Tells an observer about each change, after those that were added before.
+    pub fn observer(mut self, observer: impl PublicationObserver + 'static) -> Self {
+        self.observers.push(Arc::new(observer));
         self
     }
 
     /// Writes to the audit trail of the project who began, completed and gave up each publication,
     /// and which ones expired. The entry is written after the change. If that fails, the change
-    /// remains, and the [listeners](PublicationListener::unrecorded) are told.
+    /// remains, and the [observers](PublicationObserver::unrecorded) are told.
     pub fn ledger(mut self, ledger: impl Ledger + 'static) -> Self {
         self.ledger = Some(Arc::new(ledger));
         self
@@ -101,7 +101,7 @@ impl PublisherBuilder {
             artifacts: self.artifacts,
             options: self.options,
             clock: self.clock,
-            listeners: self.listeners,
+            observers: self.observers,
             ledger: self.ledger,
             records: self.records,
         })))

@@ -30,7 +30,7 @@ impl Publisher {
         for _ in 0..MAX_TURNS {
             let mut publication = match self.pending(project, id).await {
                 Err(PublishError::Refused(PublishRefusal::Completed)) => {
-                    // The first call may have failed when it told the listeners.
+                    // The first call may have failed when it told the observers.
                     let completed = self.known(project, id).await?;
                     self.announce(&completed).await?;
                     return Ok(completed);

@@ -4,7 +4,7 @@
 mod begin;
 mod builder;
 mod finalize;
-mod listener;
+mod observer;
 mod options;
 mod pending_room;
 mod publisher;
@@ -16,7 +16,7 @@ mod sweep;
 mod urls;
 
 pub use builder::PublisherBuilder;
-pub use listener::PublicationListener;
+pub use observer::PublicationObserver;
 pub use options::PublishOptions;
 pub use publisher::Publisher;
 pub use refusal::{PublishError, PublishRefusal, WrongPart};

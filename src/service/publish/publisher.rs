@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::builder::PublisherBuilder;
-use super::listener::PublicationListener;
+use super::observer::PublicationObserver;
 use super::options::PublishOptions;
 use super::pending_room::PendingRoom;
 use super::record::RecordIntake;
@@ -58,8 +58,8 @@ pub(super) const MAX_TURNS: usize = 64;
 ///
 /// # Cancel safety
 /// If a future is dropped, a publication is as before or completely changed, and nobody sees a part of
-/// it. Each call can be repeated. What a listener and the audit trail miss then is said at
-/// [`PublicationListener`].
+/// it. Each call can be repeated. What an observer and the audit trail miss then is said at
+/// [`PublicationObserver`].
 #[derive(Clone)]
 pub struct Publisher(pub(super) Arc<PublisherParts>);
 
@@ -68,7 +68,7 @@ pub(super) struct PublisherParts {
     pub(super) artifacts: Arc<dyn ArtifactStore>,
     pub(super) options: PublishOptions,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) listeners: Vec<Arc<dyn PublicationListener>>,
+    pub(super) observers: Vec<Arc<dyn PublicationObserver>>,
     pub(super) ledger: Option<Arc<dyn Ledger>>,
     pub(super) records: Option<RecordIntake>,
     pub(super) room: PendingRoom,
@@ -221,15 +221,15 @@ impl Publisher {
         Ok(Some(publication))
     }
 
-    /// Tells the listeners about a status that is durable.
+    /// Tells the observers about a status that is durable.
     pub(super) async fn announce(&self, publication: &Publication) -> Result<(), Error> {
-        for listener in &self.0.listeners {
-            listener.changed(publication).await?;
+        for observer in &self.0.observers {
+            observer.changed(publication).await?;
         }
         Ok(())
     }
 
-    /// Tells the audit trail and the listeners about a status that is durable.
+    /// Tells the audit trail and the observers about a status that is durable.
     pub(super) async fn tell(&self, publication: &Publication, by: &str) -> Result<(), Error> {
         self.audit(publication, by).await;
         self.announce(publication).await
@@ -249,8 +249,8 @@ impl Publisher {
             .in_tenant(publication.project.as_str())
             .meta(meta.to_string());
         if let Err(error) = ledger.append(&entry).await {
-            for listener in &self.0.listeners {
-                listener.unrecorded(publication, &error);
+            for observer in &self.0.observers {
+                observer.unrecorded(publication, &error);
             }
         }
     }

@@ -9,7 +9,7 @@ use super::message::WebhookMessage;
 use super::outbox::WebhookOutbox;
 use crate::error::Error;
 use crate::publication::{Publication, PublicationStatus};
-use crate::service::publish::PublicationListener;
+use crate::service::publish::PublicationObserver;
 
 /// Puts a message into an outbox for each publication that was completed or failed, of the type
 /// `publication.completed` or `publication.failed`.
@@ -27,7 +27,7 @@ impl<O: WebhookOutbox> PublicationWebhooks<O> {
 }
 
 #[async_trait]
-impl<O: WebhookOutbox> PublicationListener for PublicationWebhooks<O> {
+impl<O: WebhookOutbox> PublicationObserver for PublicationWebhooks<O> {
     /// # Errors
     /// Those of the outbox.
     async fn changed(&self, publication: &Publication) -> Result<(), Error> {

@@ -14,7 +14,7 @@ use snapfold::ledger::{AuditRequest, Ledger as _, StoreLedger};
 use snapfold::publication::Publication;
 use snapfold::service::http::{ApiKey, ApiKeys, Delivery, Permission, Scope};
 use snapfold::service::publish::{
-    PublicationListener, PublishOptions, Publisher, UploadKeys, UploadUrls,
+    PublicationObserver, PublishOptions, Publisher, UploadKeys, UploadUrls,
 };
 use snapfold::{Error, MemoryStore};
 use tower_service::Service as _;
@@ -33,7 +33,7 @@ impl Notes {
 }
 
 #[async_trait]
-impl PublicationListener for Notes {
+impl PublicationObserver for Notes {
     async fn changed(&self, publication: &Publication) -> Result<(), Error> {
         self.0.lock().unwrap().push(publication.status.to_string());
         Ok(())
@@ -75,7 +75,7 @@ impl Press {
         let publisher = Publisher::builder(Arc::new(shelf.clone()), store)
             .options(options)
             .clock(clock.clone())
-            .listener(notes.clone())
+            .observer(notes.clone())
             .ledger(ledger.clone())
             .build()
             .unwrap();

@@ -7,12 +7,12 @@ use super::changes::LiveChanges;
 use super::event::LiveEvent;
 use crate::error::Error;
 use crate::publication::Publication;
-use crate::service::publish::PublicationListener;
+use crate::service::publish::PublicationObserver;
 
 /// Announces publications as events `publication` of their projects, with their id, their status,
 /// their collection and their title.
 #[async_trait]
-impl PublicationListener for LiveChanges {
+impl PublicationObserver for LiveChanges {
     async fn changed(&self, publication: &Publication) -> Result<(), Error> {
         let details = &publication.details;
         let event = LiveEvent::of_project("publication", publication.project.as_str())?;

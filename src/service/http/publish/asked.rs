@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, Visitor};
 
+use crate::error::Error;
 use crate::publication::PublicationPart;
 use crate::service::http::problem::HttpProblem;
 
@@ -78,7 +79,7 @@ fn declared_part(value: serde_json::Value) -> Result<PublicationPart, String> {
         .sha256
         .map(|text| text.parse())
         .transpose()
-        .map_err(|error: crate::Error| format!("sha256: {error}"))?;
+        .map_err(|error: Error| format!("sha256: {error}"))?;
     part.content_type = declared.content_type;
     Ok(part)
 }

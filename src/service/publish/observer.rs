@@ -1,4 +1,4 @@
-//! [`PublicationListener`]: is told what becomes of publications.
+//! [`PublicationObserver`]: is told what becomes of publications.
 
 use std::fmt;
 
@@ -11,15 +11,15 @@ use crate::publication::Publication;
 /// [`PublicationWebhooks`] to other servers.
 ///
 /// A change is told after it is durable, by the node that made it, and the call that made it waits.
-/// If the listener fails, so does that call, and the change remains. A client that then repeats
-/// [`finalize`](super::Publisher::finalize) lets the listeners be told again. So each completed
+/// If the observer fails, so does that call, and the change remains. A client that then repeats
+/// [`finalize`](super::Publisher::finalize) lets the observers be told again. So each completed
 /// publication is told at least once, unless its client gives up before it has an answer. That one
 /// has failed may never be told, if the process ends at that moment.
 ///
 /// [`LiveChanges`]: crate::service::http::LiveChanges
 /// [`PublicationWebhooks`]: crate::service::webhook::PublicationWebhooks
 #[async_trait]
-pub trait PublicationListener: fmt::Debug + Send + Sync {
+pub trait PublicationObserver: fmt::Debug + Send + Sync {
     /// A publication was begun, completed or failed.
     ///
     /// # Errors
