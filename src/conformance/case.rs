@@ -9,9 +9,12 @@ use super::factory::Site;
 use super::failure::{Failure, Stop};
 use super::level::Level;
 use super::probe::Probe;
+#[cfg(feature = "publish")]
+use super::publications::context::PublicationContext;
 use crate::store::Capabilities;
 
-/// A statement about stores, event sources or artifact stores that the kit checks.
+/// A statement about stores, event sources, artifact stores or stores of publications that the kit
+/// checks.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
     pub(super) level: Level,
@@ -20,12 +23,14 @@ pub struct Case {
     pub(super) run: CaseRun,
 }
 
-/// The function that runs a case, for a store, an event source or an artifact store.
+/// The function that runs a case, for what it is about.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum CaseRun {
     Store(for<'c> fn(&'c mut Context) -> Running<'c>),
     Source(for<'c> fn(&'c mut SourceContext) -> Running<'c>),
     Artifacts(for<'c> fn(&'c mut ArtifactContext) -> Running<'c>),
+    #[cfg(feature = "publish")]
+    Publications(for<'c> fn(&'c mut PublicationContext) -> Running<'c>),
 }
 
 pub(super) type Running<'c> = Pin<Box<dyn Future<Output = Result<(), Stop>> + Send + 'c>>;
@@ -49,9 +54,11 @@ impl Case {
 }
 
 /// Defines the cases of a level, each as `"statement", [ids], function;`. Levels of event sources
-/// have the prefix `sources`, and those of artifact stores `artifacts`.
+/// have the prefix `sources`, those of artifact stores `artifacts`, and those of stores of
+/// publications `publications`.
 macro_rules! cases {
     (artifacts $level:ident: $($rest:tt)+) => { cases! { @Artifacts $level: $($rest)+ } };
+    (publications $level:ident: $($rest:tt)+) => { cases! { @Publications $level: $($rest)+ } };
     (sources $level:ident: $($rest:tt)+) => { cases! { @Source $level: $($rest)+ } };
     (@$of:ident $level:ident: $($name:literal, [$($id:literal),+], $run:path;)+) => {
         pub(crate) const CASES: &[crate::conformance::case::Case] = &[$(

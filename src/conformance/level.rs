@@ -37,6 +37,8 @@ pub enum Level {
     Artifacts,
     /// Artifact stores: URLs, and what clients send to them.
     Uploads,
+    /// Stores of publications: what was created is found, listed, replaced and deleted.
+    Publications,
 }
 
 impl Level {
@@ -61,6 +63,10 @@ impl Level {
     pub const OF_ARTIFACT_STORES: &'static [Self] =
         &[Self::Artifacts, Self::Hostile, Self::Concurrent, Self::Uploads];
 
+    /// All levels of the kit for stores of publications, in the order in which they run.
+    pub const OF_PUBLICATION_STORES: &'static [Self] =
+        &[Self::Publications, Self::Hostile, Self::Concurrent];
+
     /// Returns the name of the level in lower case.
     pub const fn name(self) -> &'static str {
         match self {
@@ -79,6 +85,7 @@ impl Level {
             Self::Hybrid => "hybrid",
             Self::Artifacts => "artifacts",
             Self::Uploads => "uploads",
+            Self::Publications => "publications",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Test kits that check the obligations of [`SnapshotStore`](crate::SnapshotStore)s,
-//! [`EventSource`](crate::EventSource)s, [`Ledger`](crate::ledger::Ledger)s and
-//! [`ArtifactStore`](crate::artifact::ArtifactStore)s, and the laws of
+//! [`EventSource`](crate::EventSource)s, [`Ledger`](crate::ledger::Ledger)s,
+//! [`ArtifactStore`](crate::artifact::ArtifactStore)s and stores of publications, and the laws of
 //! [`Aggregate`](crate::Aggregate)s.
 //!
 //! # For authors of stores
@@ -43,6 +43,11 @@
 //! [`ArtifactStore`](crate::artifact::ArtifactStore) (A-01 and so on) on the stores of the sites that
 //! an [`ArtifactFactory`] creates. An [`ArtifactSite`] also plays the client that uses signed URLs.
 //!
+//! # For authors of stores of publications
+//! With the feature `publish`, `publications` runs the cases for the obligations of
+//! `publication::PublicationStore` (P-01 and so on) on the stores that a `PublicationFactory`
+//! creates, each with several nodes.
+//!
 //! # The scorecard
 //! A [`Scorecard`] lists for each case whether it passed, failed (with the ids of the broken
 //! obligations, the expected and the actual result), or was skipped (with the missing capability or
@@ -68,6 +73,8 @@ mod isolate;
 mod ledger;
 mod level;
 mod probe;
+#[cfg(feature = "publish")]
+mod publications;
 mod run;
 mod samples;
 mod scorecard;
@@ -88,6 +95,8 @@ pub use failure::Failure;
 pub use in_memory::in_memory;
 pub use ledger::{LedgerCase, LedgerFactory, LedgerReport, NotALedger, ledger, ledger_cases};
 pub use level::Level;
+#[cfg(feature = "publish")]
+pub use publications::{PublicationFactory, publication_cases, publications};
 pub use run::Conformance;
 pub use scorecard::{CaseResult, CaseVerdict, NotConformant, Scorecard, Tally};
 pub use store_kit::cases;

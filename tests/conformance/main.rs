@@ -1,5 +1,5 @@
-//! The kit over what comes with the crate: stores, event sources, ledgers and artifact stores; and
-//! over aggregates with one defect each.
+//! The kit over what comes with the crate: stores, event sources, ledgers, artifact stores and stores
+//! of publications; and over aggregates with one defect each.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,5 +24,7 @@ mod ledgers;
 #[path = "../postgres/support/mod.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod postgres_support;
+#[cfg(feature = "publish")]
+mod publications;
 #[cfg(feature = "file")]
 mod stores;

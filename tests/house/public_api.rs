@@ -208,6 +208,26 @@ fn the_artifacts_in_object_stores_are_exported_and_cross_threads() {
     let _: Option<&dyn ObjectUrlSigner> = None;
 }
 
+#[cfg(feature = "publish")]
+#[test]
+fn the_publications_are_exported_and_cross_threads() {
+    use snapfold::publication::{
+        Publication, PublicationCreated, PublicationDetails, PublicationFailure, PublicationId,
+        PublicationPart, PublicationStatus, PublicationStore, PublicationsRequest,
+        StorePublications,
+    };
+    crosses_threads::<(StorePublications, PublicationsRequest<'static>)>();
+    prints::<(StorePublications, PublicationsRequest<'_>)>();
+    is_value::<(Publication, PublicationCreated, PublicationDetails, PublicationFailure)>();
+    is_value::<(PublicationId, PublicationPart, PublicationStatus)>();
+    let _: Option<&dyn PublicationStore> = None;
+    #[cfg(feature = "conformance")]
+    {
+        #[allow(unused_imports, reason = "that they resolve is the test")]
+        use snapfold::conformance::{PublicationFactory, publication_cases, publications};
+    }
+}
+
 #[test]
 fn the_services_are_exported_and_cross_threads() {
     use snapfold::service::{

@@ -1,5 +1,5 @@
-//! The kit can fail: it finds each lie of the stores, event sources, ledgers and artifact stores here,
-//! and names just the promises that the lie breaks.
+//! The kit can fail: it finds each lie of the stores, event sources, ledgers, artifact stores and
+//! stores of publications here, and names just the promises that the lie breaks.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,4 +11,6 @@
 mod artifacts;
 mod event_sources;
 mod ledgers;
+#[cfg(feature = "publish")]
+mod publications;
 mod stores;

@@ -24,7 +24,7 @@ impl Scorecard {
         });
         let scale = match self.subject {
             Subject::Store { scale, .. } => Some(scale),
-            Subject::EventSource(_) | Subject::Artifacts(_) => None,
+            _ => None,
         };
         let levels: Vec<_> = self
             .levels()

@@ -12,8 +12,8 @@ use super::failure::{Failure, Stop};
 use super::level::Level;
 use crate::store::Capabilities;
 
-/// The result of running the kit on a store, an event source or an artifact store. `Display` prints a table of at most
-/// 80 columns, and `{:#}` lists every case.
+/// The result of running a kit, such as that on a store. `Display` prints a table of at most 80
+/// columns, and `{:#}` lists every case.
 #[derive(Clone)]
 pub struct Scorecard {
     subject: Subject,
@@ -30,6 +30,9 @@ pub(super) enum Subject {
     EventSource(&'static str),
     /// The name of the artifact store.
     Artifacts(&'static str),
+    /// A store of publications.
+    #[cfg(feature = "publish")]
+    Publications,
 }
 
 /// The result of one case.
@@ -107,15 +110,17 @@ impl Scorecard {
             Subject::Store { capabilities: Some(capabilities), .. } => capabilities.name,
             Subject::Store { capabilities: None, .. } => "unknown",
             Subject::EventSource(name) | Subject::Artifacts(name) => name,
+            #[cfg(feature = "publish")]
+            Subject::Publications => "publications",
         }
     }
 
-    /// Returns the store's capabilities. `None` for event sources and artifact stores, and if the
+    /// Returns the store's capabilities. `None` if it is not a `SnapshotStore`, and if the
     /// store could not be opened.
     pub fn capabilities(&self) -> Option<Capabilities> {
         match self.subject {
             Subject::Store { capabilities, .. } => capabilities,
-            Subject::EventSource(_) | Subject::Artifacts(_) => None,
+            _ => None,
         }
     }
 

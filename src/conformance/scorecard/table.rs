@@ -24,6 +24,10 @@ impl fmt::Display for Scorecard {
             }
             Subject::EventSource(_) => writeln!(f, "  an event source, seed {:#x}", self.seed)?,
             Subject::Artifacts(_) => writeln!(f, "  an artifact store, seed {:#x}", self.seed)?,
+            #[cfg(feature = "publish")]
+            Subject::Publications => {
+                writeln!(f, "  a store of publications, seed {:#x}", self.seed)?;
+            }
         }
         writeln!(f)?;
         self.levels_table(f)?;

@@ -82,13 +82,11 @@ impl StorePublications {
         if self.documents.put(&first).await?.contains(&true) {
             return Ok(None);
         }
-        match self.newest(project, Place::of(*id)).await? {
-            Some((_, newest)) => Ok(Some(newest)),
-            None => {
-                let message = format!("the publication {id} is there and cannot be read");
-                Err(Error::new(ErrorKind::CorruptStore, WRITE, message))
-            }
-        }
+        let newest = self.newest(project, Place::of(*id)).await?;
+        newest.map(|(_, newest)| Some(newest)).ok_or_else(|| {
+            let message = format!("the publication {id} is there and cannot be read");
+            Error::new(ErrorKind::CorruptStore, WRITE, message)
+        })
     }
 
     /// Returns the publication that has claimed a request key in version `claimed`. It is stored
