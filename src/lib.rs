@@ -106,6 +106,7 @@
 //! | `cli` | | the command `snapfold`, and [`cli`], the same command with an application's aggregates; needs Rust 1.94 |
 //! | `http` | | [`service::http`]: states over HTTP, with exact caching and time travel, for the application's own server |
 //! | `conformance` | | [`conformance`]: test kits for stores, event sources, ledgers, artifact stores and aggregates |
+//! | `publish` | | `publication`: artifacts that are uploaded, checked and published together |
 //! | `progress` | | `service::progress_bar`, a bar for batches on a terminal |
 //! | `tracing`, `metrics` | | [`engine::telemetry`]: observers for the crates of these names |
 //! | `faults` | | [`layer::FaultyStore`], a store that fails on purpose |
