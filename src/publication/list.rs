@@ -35,7 +35,7 @@ impl<'a> PublicationsRequest<'a> {
     }
 
     /// Lists only those with this tag.
-    pub const fn tag(mut self, tag: &'a str) -> Self {
+    pub const fn tagged(mut self, tag: &'a str) -> Self {
         self.tag = Some(tag);
         self
     }

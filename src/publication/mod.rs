@@ -53,7 +53,7 @@ pub enum PublicationCreated {
 ///   on any node, and survive a crash if the store is durable.
 /// - **P-04** If a returned future is dropped, at any time, or the call fails, its change is made
 ///   completely or not at all, and the store remains usable. A change that was begun may also be
-///   completed by a later call.
+///   completed afterwards, by the store or by a later call.
 ///
 /// # Errors
 /// [`Store`](crate::ErrorKind::Store) or a more specific kind.

@@ -21,6 +21,7 @@ const LAYERS: [&[&str]; 8] = [
         "random",
         "snapshot_id",
         "timestamp",
+        "wire",
     ],
     &["checksum", "codec", "compress", "digest", "record", "shape", "value", "walker"],
     &["artifact", "events", "ledger", "publication", "state", "store", "timeline"],

@@ -180,7 +180,7 @@ impl PublicationStore for Mutant {
             }
             return self.store.replace(&next).await;
         };
-        if self.is("takes any creator") {
+        if self.is("takes any creator") && next.check().is_ok() {
             next.created_by = old.created_by.clone();
         }
         if (next.revision > old.revision + 1 && self.is("says that it skips revisions"))
@@ -203,7 +203,8 @@ impl PublicationStore for Mutant {
         request: PublicationsRequest<'_>,
     ) -> Result<Page<Publication, PublicationId>, Error> {
         let project = self.project(request.project);
-        let mut request = PublicationsRequest { project: &project, ..request };
+        let mut request = request;
+        request.project = &project;
         if self.is("lists what has failed") {
             request = request.completed(false);
         }

@@ -73,8 +73,8 @@ async fn filtered(case: &mut PublicationContext) -> Result<(), Stop> {
     }
     all.reverse();
     let plain = PublicationsRequest::new("p");
-    for request in [plain, plain.collection("a"), plain.tag("a"), plain.collection("none")] {
-        for request in [request, request.completed(false), request.collection("b").tag("x")] {
+    for request in [plain, plain.collection("a"), plain.tagged("a"), plain.collection("none")] {
+        for request in [request, request.completed(false), request.collection("b").tagged("x")] {
             for limit in [1, 3, 100] {
                 let expected: Vec<_> =
                     all.iter().filter(|it| request.admits(it)).cloned().collect();

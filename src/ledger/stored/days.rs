@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 
 use tokio::sync::Mutex;
 
-use super::WRITE;
+use super::operation::WRITE;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::ledger::{DailyStatistics, Day};

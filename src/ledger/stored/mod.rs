@@ -18,6 +18,7 @@
 mod block;
 mod bucket;
 mod days;
+mod operation;
 mod schedules;
 mod trail;
 
@@ -38,6 +39,7 @@ use crate::store::edition::Editions;
 use crate::store::{Page, SnapshotStore};
 use crate::timestamp::Timestamp;
 use days::Days;
+use operation::{READ, WRITE};
 use schedules::Schedules;
 use trail::Trails;
 
@@ -86,9 +88,6 @@ use trail::Trails;
 /// ```
 #[derive(Clone)]
 pub struct StoreLedger(Arc<LedgerInner>);
-
-const READ: &str = "read the ledger";
-const WRITE: &str = "write to the ledger";
 
 struct LedgerInner {
     store: Arc<dyn SnapshotStore>,

@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError};
 
 use tokio::sync::Mutex;
 
-use super::WRITE;
 use super::bucket::Bucket;
+use super::operation::WRITE;
 use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::ledger::{Claim, Lease, Schedule, ScheduleKey};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use tokio::sync::Mutex;
 
 use super::block::{Block, encode};
-use super::{READ, WRITE};
+use super::operation::{READ, WRITE};
 use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::ledger::chain::AuditHead;

@@ -1,7 +1,7 @@
 //! What a document of a publication or of a request key contains.
 
 use super::json::{decode, encode};
-use super::{READ, place::Place};
+use super::{READ, place::PublicationPlace};
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::publication::{Publication, PublicationId};
@@ -45,7 +45,7 @@ impl Content {
             (&GONE, []) => Some(Ok(Self::Gone)),
             (&WHOLE, json) => {
                 let publication = decode(key.tenant(), document.version, json)?;
-                let is_here = Place::of(publication.id).key(key.tenant()).ok()? == *key;
+                let is_here = PublicationPlace::of(publication.id).key(key.tenant()).ok()? == *key;
                 is_here.then(|| Ok(Self::Held(publication.into())))
             }
             (format, _) if *format > NAMED => Some(Err(newer(key))),

@@ -2,7 +2,7 @@
 
 use super::content::{Content, KeyHolder};
 use super::marker::mark;
-use super::place::Place;
+use super::place::PublicationPlace;
 use super::{StorePublications, WRITE};
 use crate::error::{Error, ErrorKind};
 use crate::hex::hex;
@@ -21,7 +21,9 @@ pub(super) async fn create(
     }
     let mut race = Race::default();
     loop {
-        if let Some((_, newest)) = publications.newest(&new.project, Place::of(new.id)).await? {
+        if let Some((_, newest)) =
+            publications.newest(&new.project, PublicationPlace::of(new.id)).await?
+        {
             return existing(new, newest);
         }
         let Some(request_key) = &new.request_key else {
@@ -78,11 +80,11 @@ impl StorePublications {
     /// Stores version 1 of a publication that is marked. If it is taken, returns the newest version.
     async fn place(&self, publication: &Publication) -> Result<Option<Content>, Error> {
         let Publication { project, id, .. } = publication;
-        let first = [(Place::of(*id).key(project)?, 1, Content::whole(publication))];
+        let first = [(PublicationPlace::of(*id).key(project)?, 1, Content::whole(publication))];
         if self.documents.put(&first).await?.contains(&true) {
             return Ok(None);
         }
-        let newest = self.newest(project, Place::of(*id)).await?;
+        let newest = self.newest(project, PublicationPlace::of(*id)).await?;
         newest.map(|(_, newest)| Some(newest)).ok_or_else(|| {
             let message = format!("the publication {id} is there and cannot be read");
             Error::new(ErrorKind::CorruptStore, WRITE, message)
@@ -102,7 +104,8 @@ impl StorePublications {
             KeyHolder::Whole(publication) => (publication.id, Some(publication)),
             KeyHolder::Named(id) => (id, None),
         };
-        let mut newest = self.newest(project, Place::of(id)).await?.map(|(_, newest)| newest);
+        let mut newest =
+            self.newest(project, PublicationPlace::of(id)).await?.map(|(_, newest)| newest);
         match (&newest, whole) {
             (None, Some(whole)) => {
                 mark(&self.documents, &whole).await?;
@@ -112,7 +115,7 @@ impl StorePublications {
             (Some(_), Some(_)) => self.name_holder(key, claimed, id).await,
             // It was stored, so it was lost behind the store's back. It must not come back later.
             (None, None) => {
-                let gone = (Place::of(id).key(project)?, 1, Content::gone());
+                let gone = (PublicationPlace::of(id).key(project)?, 1, Content::gone());
                 self.documents.put(&[gone]).await?;
             }
             (Some(_), None) => {}
@@ -134,7 +137,7 @@ impl StorePublications {
         self.name_holder(key, claimed, new.id).await;
         let Some(newest) = newest else { return Ok(PublicationCreated::New) };
         // Another creator with the same key may have stored it for this one.
-        let place = Place::of(new.id).key(&new.project)?;
+        let place = PublicationPlace::of(new.id).key(&new.project)?;
         let first = self.documents.get_versions(&[(place.clone(), 1)]).await?;
         if let Some(Some(first)) = first.first()
             && matches!(Content::read(first, &place)?, Content::Held(first) if *first == *new)

@@ -3,7 +3,7 @@
 use super::content::{Content, KeyHolder};
 use super::create::claims_key;
 use super::marker::{OpenMarker, unlist, unmark_open};
-use super::place::Place;
+use super::place::PublicationPlace;
 use super::{StorePublications, WRITE};
 use crate::error::Error;
 use crate::publication::{Publication, PublicationId};
@@ -18,7 +18,7 @@ pub(super) async fn delete(
     id: PublicationId,
 ) -> Result<(), Error> {
     Publication::check_project(project)?;
-    let place = Place::of(id);
+    let place = PublicationPlace::of(id);
     let key = place.key(project)?;
     let mut race = Race::default();
     let last = loop {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::StorePublications;
 use super::content::Content;
 use super::marker::{OpenMarker, open_key, unlist, unmark_open};
-use super::place::Place;
+use super::place::PublicationPlace;
 use crate::error::Error;
 use crate::publication::Publication;
 use crate::timestamp::Timestamp;
@@ -31,7 +31,8 @@ pub(super) async fn expired(
         let documents = publications.documents.get_versions(&wanted).await?;
         let markers = documents.iter().flatten().map(|document| OpenMarker::read(document, &key));
         let markers = markers.collect::<Result<Vec<_>, _>>()?;
-        let keys = markers.iter().map(|marker| Place::of(marker.id).key(&marker.project));
+        let keys =
+            markers.iter().map(|marker| PublicationPlace::of(marker.id).key(&marker.project));
         let keys = keys.collect::<Result<Vec<_>, _>>()?;
         let documents = publications.documents.get_many(&keys).await?;
         for ((marker, key), document) in markers.iter().zip(&keys).zip(documents) {
@@ -63,7 +64,7 @@ pub(super) async fn expired(
 impl StorePublications {
     /// Removes a marker that is in vain. An error is ignored: the next search finds it again.
     async fn clean(&self, marker: &OpenMarker, content: Option<Content>, now: Timestamp) {
-        let place = Place::of(marker.id);
+        let place = PublicationPlace::of(marker.id);
         match content {
             Some(Content::Held(_)) => {}
             Some(Content::Gone) => unlist(&self.documents, &marker.project, place).await,

@@ -3,7 +3,7 @@
 use super::StorePublications;
 use super::content::Content;
 use super::marker::{bucket_key, buckets_key, unlist};
-use super::place::Place;
+use super::place::PublicationPlace;
 use crate::error::Error;
 use crate::publication::{Publication, PublicationId, PublicationsRequest};
 use crate::store::Page;
@@ -26,7 +26,7 @@ pub(super) async fn list(
     request: PublicationsRequest<'_>,
 ) -> Result<Listed, Error> {
     Publication::check_project(request.project)?;
-    let below = request.after.map(Place::below);
+    let below = request.after.map(PublicationPlace::below);
     let key = buckets_key(request.project)?;
     let newest = below.map_or(u64::MAX, |below| below.bucket + 1);
     let (buckets, more) = publications.documents.versions(&key, newest, MAX_BUCKETS).await?;
@@ -38,7 +38,8 @@ pub(super) async fn list(
         }
     }
     let last = buckets.last().filter(|_| more);
-    let next = last.map(|last| Place { bucket: last.saturating_sub(1), within: 0 }.lowest());
+    let next =
+        last.map(|last| PublicationPlace { bucket: last.saturating_sub(1), within: 0 }.lowest());
     Ok(Page::new(page.items, next))
 }
 
@@ -66,7 +67,8 @@ impl ListPage<'_> {
             // One more, because the page begins with the end of the one before.
             let wanted = self.request.limit.clamp(1, AT_ONCE).saturating_add(1);
             let (versions, more) = publications.documents.versions(&key, at_most, wanted).await?;
-            let place = |version: &u64| Place { bucket, within: version.saturating_sub(1) };
+            let place =
+                |version: &u64| PublicationPlace { bucket, within: version.saturating_sub(1) };
             let places: Vec<_> = versions.iter().map(place).collect();
             let keys = places.iter().map(|place| place.key(project));
             let keys = keys.collect::<Result<Vec<_>, _>>()?;

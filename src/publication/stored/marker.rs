@@ -2,7 +2,7 @@
 
 use super::WRITE;
 use super::content::newer;
-use super::place::Place;
+use super::place::PublicationPlace;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::publication::{Publication, PublicationId};
@@ -33,7 +33,7 @@ pub(super) fn buckets_key(project: &str) -> Result<AggregateKey, Error> {
 }
 
 /// Returns the key of the document whose versions are the publications of a bucket:
-/// [`Place::within`] plus one.
+/// [`PublicationPlace::within`] plus one.
 pub(super) fn bucket_key(project: &str, bucket: u64) -> Result<AggregateKey, Error> {
     AggregateKey::reserved(project, "snapfold.publication-bucket", &format!("{bucket:06x}"))
 }
@@ -95,7 +95,7 @@ fn second(time: Timestamp) -> u64 {
 /// Marks a publication that is about to be stored.
 pub(super) async fn mark(documents: &Documents, publication: &Publication) -> Result<(), Error> {
     let Publication { project, id, .. } = publication;
-    let place = Place::of(*id);
+    let place = PublicationPlace::of(*id);
     let mut listed = vec![FORMAT];
     listed.extend(id.as_bytes());
     let mut markers = vec![
@@ -144,7 +144,7 @@ pub(super) async fn unmark_open(documents: &Documents, open: &OpenMarker) {
 
 /// Removes the place of a publication, which was deleted, or can never be stored, from the list. An
 /// error is ignored: lists skip the place.
-pub(super) async fn unlist(documents: &Documents, project: &str, place: Place) {
+pub(super) async fn unlist(documents: &Documents, project: &str, place: PublicationPlace) {
     if let Ok(key) = bucket_key(project, place.bucket) {
         documents.forget(&key, Selection::Ids(&[document_id(place.within + 1)])).await;
     }

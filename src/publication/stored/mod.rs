@@ -5,7 +5,7 @@
 //!
 //! | kind | tenant | id | version | content |
 //! |---|---|---|---|---|
-//! | `snapfold.publication` | project | [`Place`](place::Place) | revision | the publication, or "gone" |
+//! | `snapfold.publication` | project | [`PublicationPlace`](place::PublicationPlace) | revision | the publication, or "gone" |
 //! | `snapfold.publication-key` | project | request key | 1, 2, 3, ... | who claimed it |
 //! | `snapfold.publication-buckets` | project | empty | bucket + 1 | a bucket that has been used |
 //! | `snapfold.publication-bucket` | project | bucket | place + 1 | an entry of the list |
@@ -54,7 +54,7 @@ use crate::store::{Page, SnapshotStore};
 use crate::timestamp::Timestamp;
 use content::Content;
 use marker::{OpenMarker, unmark_open};
-use place::Place;
+use place::PublicationPlace;
 
 const READ: &str = "read publications";
 const WRITE: &str = "write a publication";
@@ -118,7 +118,11 @@ impl StorePublications {
     }
 
     /// Returns the newest version at a place, and its content.
-    async fn newest(&self, project: &str, place: Place) -> Result<Option<(u64, Content)>, Error> {
+    async fn newest(
+        &self,
+        project: &str,
+        place: PublicationPlace,
+    ) -> Result<Option<(u64, Content)>, Error> {
         let key = place.key(project)?;
         match self.documents.get(&key, u64::MAX).await? {
             Some(document) => Ok(Some((document.version, Content::read(&document, &key)?))),
@@ -135,7 +139,7 @@ impl PublicationStore for StorePublications {
 
     async fn get(&self, project: &str, id: PublicationId) -> Result<Option<Publication>, Error> {
         Publication::check_project(project)?;
-        match self.newest(project, Place::of(id)).await? {
+        match self.newest(project, PublicationPlace::of(id)).await? {
             Some((_, Content::Held(publication))) if publication.id == id => Ok(Some(*publication)),
             _ => Ok(None),
         }
@@ -143,7 +147,7 @@ impl PublicationStore for StorePublications {
 
     async fn replace(&self, publication: &Publication) -> Result<bool, Error> {
         publication.check()?;
-        let place = Place::of(publication.id);
+        let place = PublicationPlace::of(publication.id);
         let mut race = Race::default();
         loop {
             let found = self.newest(&publication.project, place).await?;

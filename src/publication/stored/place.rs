@@ -1,4 +1,4 @@
-//! [`Place`]: where a publication is among those of its project.
+//! [`PublicationPlace`]: where a publication is among those of its project.
 
 use crate::error::Error;
 use crate::key::AggregateKey;
@@ -10,7 +10,7 @@ use crate::publication::PublicationId;
 /// bucket, of 18.6 hours. Two publications of one project in one millisecond have one place with a
 /// probability of 2^-36. The second one is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(super) struct PublicationPlace {
     pub(super) bucket: u64,
     pub(super) within: u64,
 }
@@ -18,7 +18,7 @@ pub(super) struct Place {
 const MILLIS_BITS: u32 = 26;
 const RANDOM_BITS: u32 = 36;
 
-impl Place {
+impl PublicationPlace {
     pub(super) fn of(id: PublicationId) -> Self {
         let number = u128::from_be_bytes(*id.as_bytes());
         let high = u64::try_from(number >> 64).unwrap_or(u64::MAX);
@@ -67,14 +67,17 @@ mod tests {
             .collect();
         ids.sort_unstable();
         for pair in ids.windows(2) {
-            assert!(Place::of(pair[0]) < Place::of(pair[1]), "{pair:?}");
+            assert!(PublicationPlace::of(pair[0]) < PublicationPlace::of(pair[1]), "{pair:?}");
         }
         for id in ids {
-            let place = Place::of(id);
+            let place = PublicationPlace::of(id);
             let lowest = place.lowest();
-            assert!(lowest.is_made() && lowest <= id && Place::of(lowest) == place, "{id}");
+            assert!(
+                lowest.is_made() && lowest <= id && PublicationPlace::of(lowest) == place,
+                "{id}"
+            );
             assert!(place.within < 1 << 62 && place.bucket < 1 << 22, "{place:?}");
-            assert_eq!(Place::below(id), place);
+            assert_eq!(PublicationPlace::below(id), place);
         }
     }
 
@@ -86,12 +89,12 @@ mod tests {
             bytes[at] = byte;
             let odd = PublicationId::from_bytes(bytes);
             assert!(!odd.is_made());
-            let most = Place::below(odd);
+            let most = PublicationPlace::below(odd);
             for n in 0..=255 {
                 let mut bytes = *made.as_bytes();
                 bytes[7] = n;
                 let id = PublicationId::from_bytes(bytes);
-                assert!(id >= odd || Place::of(id) <= most, "{id} {odd}");
+                assert!(id >= odd || PublicationPlace::of(id) <= most, "{id} {odd}");
             }
         }
     }

@@ -23,6 +23,7 @@ mod links;
 mod live;
 mod media;
 mod openapi;
+mod path_segments;
 mod problem;
 mod problem_kind;
 #[cfg(feature = "publish")]

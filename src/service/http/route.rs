@@ -8,6 +8,7 @@ use http::{HeaderMap, Method};
 
 use super::guard::Permission;
 use super::media;
+use super::path_segments::PathSegments;
 use super::problem::HttpProblem;
 #[cfg(feature = "publish")]
 use super::publish::{PUBLISH_ROUTES, PublishResource};
@@ -341,7 +342,7 @@ impl Target {
         publishes: bool,
     ) -> Result<Self, HttpProblem> {
         let segments = PathSegments::of(path);
-        let mut rows = segments.fitting(publishes);
+        let mut rows = fitting(&segments, publishes);
         let Some(row) = rows.find(|row| row.route.methods.contains(method)) else {
             return Err(match methods_of(path, publishes) {
                 None => HttpProblem::not_found("no route has this path"),
@@ -437,52 +438,15 @@ static ROWS: LazyLock<Vec<SplitRoute>> = LazyLock::new(|| {
         .collect()
 });
 
-/// The largest number of segments of a route.
-const MAX_SEGMENTS: usize = 12;
-
-/// The segments of a path, without an allocation.
-struct PathSegments<'a> {
-    segments: [&'a str; MAX_SEGMENTS],
-    /// Larger than [`MAX_SEGMENTS`] if there are more, which no route has.
-    count: usize,
-}
-
-impl<'a> PathSegments<'a> {
-    fn of(path: &'a str) -> Self {
-        let mut segments = Self { segments: [""; MAX_SEGMENTS], count: 0 };
-        let mut start = 0;
-        // Segments are short, so this is faster than searches for the next slash.
-        for (at, byte) in path.bytes().enumerate() {
-            if byte == b'/' {
-                segments.push(path.get(start..at).unwrap_or_default());
-                start = at + 1;
-            }
-        }
-        segments.push(path.get(start..).unwrap_or_default());
-        segments
-    }
-
-    fn push(&mut self, segment: &'a str) {
-        if let Some(place) = self.segments.get_mut(self.count) {
-            *place = segment;
-        }
-        self.count += 1;
-    }
-
-    fn all(&self) -> impl Iterator<Item = &'a str> {
-        self.segments.iter().copied().take(self.count)
-    }
-
-    /// The rows of the table that have such a path.
-    fn fitting(&self, publishes: bool) -> impl Iterator<Item = &'static SplitRoute> {
-        let count = if publishes { ROWS.len() } else { ROUTES.len() };
-        ROWS.iter().take(count).filter(|row| {
-            row.parts.len() == self.count
-                && row.parts.iter().zip(self.all()).all(|(part, segment)| {
-                    *part == segment || part.starts_with('{') && !segment.is_empty()
-                })
-        })
-    }
+/// The rows of the table that have such a path.
+fn fitting(path: &PathSegments<'_>, publishes: bool) -> impl Iterator<Item = &'static SplitRoute> {
+    let count = if publishes { ROWS.len() } else { ROUTES.len() };
+    ROWS.iter().take(count).filter(|row| {
+        row.parts.len() == path.count()
+            && row.parts.iter().zip(path.all()).all(|(part, segment)| {
+                *part == segment || part.starts_with('{') && !segment.is_empty()
+            })
+    })
 }
 
 impl Route {
@@ -506,7 +470,8 @@ impl Route {
 /// The methods of a path, as in the header `Allow`; `None` if no route has the path.
 pub(super) fn methods_of(path: &str, publishes: bool) -> Option<String> {
     let segments = PathSegments::of(path);
-    let methods = segments.fitting(publishes).flat_map(|row| row.route.methods).map(Method::as_str);
+    let methods =
+        fitting(&segments, publishes).flat_map(|row| row.route.methods).map(Method::as_str);
     let methods: Vec<&str> = methods.collect();
     (!methods.is_empty()).then(|| methods.join(", "))
 }
