@@ -280,6 +280,10 @@ impl DeliveryBuilder {
             None => random(NAME)?,
         };
         let rendered = RenderedStates::new(self.cache_bytes);
+        #[cfg(feature = "publish")]
+        let publishes = self.publishing.is_some();
+        #[cfg(not(feature = "publish"))]
+        let publishes = false;
         Ok(Delivery::new(Served {
             kinds: self.kinds,
             prefix: self.prefix,
@@ -292,6 +296,7 @@ impl DeliveryBuilder {
             rendered,
             cursors: CursorSeal(secret),
             downloads: Arc::new(Semaphore::new(self.downloads)),
+            publishes,
             #[cfg(feature = "publish")]
             publishing: self.publishing,
             description: OnceLock::new(),

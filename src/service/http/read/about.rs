@@ -18,7 +18,7 @@ impl Admitted<'_> {
     pub(super) fn description(&self) -> Result<Response<DeliveryBody>, HttpProblem> {
         let document = self.served.description.get_or_init(|| {
             let is_open = self.served.gate.is_open();
-            openapi::document(&self.served.prefix, is_open, self.served.publishes())
+            openapi::document(&self.served.prefix, is_open, self.served.publishes)
                 .to_string()
                 .into()
         });
