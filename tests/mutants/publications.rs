@@ -152,7 +152,7 @@ impl PublicationStore for Mutant {
         assert!(id.is_made() || !self.is("panics at an id that nobody made"), "as it says");
         let mut found = self.store.get(&self.project(project), id).await?;
         if let Some(found) = &mut found {
-            found.project = project.to_owned();
+            project.clone_into(&mut found.project);
         }
         let changed = found.as_ref().is_some_and(|it| project.is_empty() && it.revision == 2);
         if changed

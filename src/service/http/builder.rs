@@ -303,6 +303,10 @@ impl DeliveryBuilder {
             None => random(NAME)?,
         };
         let rendered = RenderedStates::new(self.cache_bytes);
+        #[cfg(feature = "publish")]
+        let publishes = self.publishing.is_some();
+        #[cfg(not(feature = "publish"))]
+        let publishes = false;
         Ok(Delivery::new(Served {
             kinds: self.kinds,
             prefix: self.prefix,
@@ -317,6 +321,7 @@ impl DeliveryBuilder {
             downloads: Arc::new(Semaphore::new(self.downloads)),
             live: self.live,
             streams: OpenStreams::default(),
+            publishes,
             #[cfg(feature = "publish")]
             publishing: self.publishing,
             description: OnceLock::new(),

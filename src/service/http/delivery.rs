@@ -170,7 +170,7 @@ impl Delivery {
             return Err(HttpProblem::not_found("no route has this path"));
         }
         if request.method == Method::OPTIONS
-            && let Some(methods) = methods_of(path, self.0.publishes())
+            && let Some(methods) = methods_of(path, self.0.publishes)
         {
             let mut response = DeliveryBody::nothing(StatusCode::NO_CONTENT);
             if let Ok(methods) = HeaderValue::from_str(&methods) {
@@ -178,7 +178,7 @@ impl Delivery {
             }
             return Ok(ControlFlow::Break(response));
         }
-        let mut target = Target::resolve(path, &request.method, self.0.publishes())?;
+        let mut target = Target::resolve(path, &request.method, self.0.publishes)?;
         if !target.is_canonical {
             let moved = target.route.canonical(path);
             let query = request.uri.query().map_or_else(String::new, |query| format!("?{query}"));

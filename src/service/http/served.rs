@@ -39,6 +39,8 @@ pub(super) struct Served {
     /// `None` if no changes are announced.
     pub(super) live: Option<LiveStreams>,
     pub(super) streams: OpenStreams,
+    /// Whether there are publications.
+    pub(super) publishes: bool,
     #[cfg(feature = "publish")]
     pub(super) publishing: Option<Box<Publishing>>,
     /// The OpenAPI document, which anybody may ask for.
@@ -52,14 +54,6 @@ impl Served {
     pub(super) fn admin(&self, key: &AggregateKey) -> Result<&Arc<dyn SnapshotAdmin>, HttpProblem> {
         let unknown = || HttpProblem::not_found("there is no such kind");
         self.kinds.get(key.kind()).ok_or_else(unknown)
-    }
-
-    /// Whether there are publications.
-    pub(super) fn publishes(&self) -> bool {
-        #[cfg(feature = "publish")]
-        return self.publishing.is_some();
-        #[cfg(not(feature = "publish"))]
-        false
     }
 
     /// What is needed to publish. Its routes are found only where it is there.

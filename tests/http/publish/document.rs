@@ -25,6 +25,7 @@ fn body() -> serde_json::Value {
 #[tokio::test]
 async fn the_flow_of_the_document_works_word_for_word() {
     let press = Press::new();
+    press.clock.advance(std::time::Duration::from_millis(1));
     let begun = press.post("/snapshots/publish", &body()).await;
     assert_eq!(begun.status, 200, "{begun:?}");
     assert_eq!(begun.header("cache-control"), "no-store");

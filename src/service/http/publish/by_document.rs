@@ -14,6 +14,7 @@ use crate::publication::PublicationDetails;
 use crate::service::http::problem::HttpProblem;
 use crate::service::http::write::{IDEMPOTENCY_REPLAYED, WriteAnswer, WriteOutcome};
 use crate::service::publish::PublishRequest;
+use crate::timestamp::Timestamp;
 
 /// Other members are ignored, because clients of this form send what they know.
 #[derive(Deserialize)]
@@ -77,10 +78,12 @@ pub(super) async fn begin(
     let published = publishing.publisher.publish(project, request, by).await.map_err(problem_of)?;
     let uploads = each_upload(publishing, prefix, &published)?;
     let urls: BTreeMap<_, _> = uploads.iter().map(|(name, signed)| (name, &signed.url)).collect();
+    // In whole seconds, as the URLs expire.
+    let seconds = published.publication.expires_at.as_micros().div_euclid(1_000_000);
     let answer = WriteAnswer::ok(&json!({
         "snapshot_id": published.publication.id.to_string(),
         "upload_urls": urls,
-        "expires_at": published.publication.expires_at.to_string(),
+        "expires_at": Timestamp::from_seconds(seconds).to_string(),
     }));
     Ok(if published.is_new { answer } else { answer.with(IDEMPOTENCY_REPLAYED, "true") })
 }

@@ -18,7 +18,7 @@ impl Admitted<'_> {
     pub(super) fn description(&self) -> Result<Response<DeliveryBody>, HttpProblem> {
         let document = self.served.description.get_or_init(|| {
             let is_open = self.served.gate.is_open();
-            let (publishes, has_inspector) = (self.served.publishes(), self.served.has_inspector);
+            let (publishes, has_inspector) = (self.served.publishes, self.served.has_inspector);
             let document =
                 openapi::document(&self.served.prefix, is_open, publishes, has_inspector);
             document.to_string().into()
