@@ -1,7 +1,8 @@
 //! What a document of a publication or of a request key contains.
 
 use super::json::{decode, encode};
-use super::{READ, place::PublicationPlace};
+use super::operation::READ;
+use super::place::PublicationPlace;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::publication::{Publication, PublicationId};

@@ -1,9 +1,10 @@
 //! Creating a publication, and whose request key is.
 
 use super::content::{Content, KeyHolder};
+use super::documents::PublicationDocuments;
 use super::marker::mark;
+use super::operation::WRITE;
 use super::place::PublicationPlace;
-use super::{StorePublications, WRITE};
 use crate::error::{Error, ErrorKind};
 use crate::hex::hex;
 use crate::key::AggregateKey;
@@ -11,7 +12,7 @@ use crate::publication::{Publication, PublicationCreated, PublicationId, Publica
 use crate::store::document::Race;
 
 pub(super) async fn create(
-    publications: &StorePublications,
+    publications: &PublicationDocuments,
     new: &Publication,
 ) -> Result<PublicationCreated, Error> {
     new.check()?;
@@ -76,7 +77,7 @@ pub(super) fn claims_key(project: &str, request_key: &[u8; 32]) -> Result<Aggreg
     AggregateKey::reserved(project, "snapfold.publication-key", &hex(request_key))
 }
 
-impl StorePublications {
+impl PublicationDocuments {
     /// Stores version 1 of a publication that is marked. If it is taken, returns the newest version.
     async fn place(&self, publication: &Publication) -> Result<Option<Content>, Error> {
         let Publication { project, id, .. } = publication;

@@ -2,9 +2,10 @@
 
 use super::content::{Content, KeyHolder};
 use super::create::claims_key;
+use super::documents::PublicationDocuments;
 use super::marker::{OpenMarker, unlist, unmark_open};
+use super::operation::WRITE;
 use super::place::PublicationPlace;
-use super::{StorePublications, WRITE};
 use crate::error::Error;
 use crate::publication::{Publication, PublicationId};
 use crate::store::document::Race;
@@ -13,7 +14,7 @@ use crate::store::document::Race;
 const AT_ONCE: u64 = 256;
 
 pub(super) async fn delete(
-    publications: &StorePublications,
+    publications: &PublicationDocuments,
     project: &str,
     id: PublicationId,
 ) -> Result<(), Error> {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::StorePublications;
 use super::content::Content;
+use super::documents::PublicationDocuments;
 use super::marker::{OpenMarker, open_key, unlist, unmark_open};
 use super::place::PublicationPlace;
 use crate::error::Error;
@@ -17,7 +17,7 @@ const AT_ONCE: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
 
 pub(super) async fn expired(
-    publications: &StorePublications,
+    publications: &PublicationDocuments,
     now: Timestamp,
     limit: usize,
 ) -> Result<Vec<Publication>, Error> {
@@ -61,7 +61,7 @@ pub(super) async fn expired(
     }
 }
 
-impl StorePublications {
+impl PublicationDocuments {
     /// Removes a marker that is in vain. An error is ignored: the next search finds it again.
     async fn clean(&self, marker: &OpenMarker, content: Option<Content>, now: Timestamp) {
         let place = PublicationPlace::of(marker.id);

@@ -1,7 +1,7 @@
 //! Lists of a project's publications.
 
-use super::StorePublications;
 use super::content::Content;
+use super::documents::PublicationDocuments;
 use super::marker::{bucket_key, buckets_key, unlist};
 use super::place::PublicationPlace;
 use crate::error::Error;
@@ -22,7 +22,7 @@ const AT_ONCE: usize = 64;
 type Listed = Page<Publication, PublicationId>;
 
 pub(super) async fn list(
-    publications: &StorePublications,
+    publications: &PublicationDocuments,
     request: PublicationsRequest<'_>,
 ) -> Result<Listed, Error> {
     Publication::check_project(request.project)?;
@@ -56,7 +56,7 @@ impl ListPage<'_> {
     /// is full.
     async fn bucket(
         &mut self,
-        publications: &StorePublications,
+        publications: &PublicationDocuments,
         bucket: u64,
         within: Option<u64>,
     ) -> Result<Option<PublicationId>, Error> {

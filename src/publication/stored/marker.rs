@@ -1,7 +1,7 @@
 //! Markers: documents that say where publications are, so that they are found.
 
-use super::WRITE;
 use super::content::newer;
+use super::operation::WRITE;
 use super::place::PublicationPlace;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;

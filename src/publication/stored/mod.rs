@@ -34,10 +34,12 @@
 mod content;
 mod create;
 mod delete;
+mod documents;
 mod expired;
 mod json;
 mod list;
 mod marker;
+mod operation;
 mod place;
 
 use std::fmt;
@@ -49,15 +51,13 @@ use super::{
     Publication, PublicationCreated, PublicationId, PublicationStore, PublicationsRequest,
 };
 use crate::error::Error;
-use crate::store::document::{Documents, Race};
+use crate::store::document::Race;
 use crate::store::{Page, SnapshotStore};
 use crate::timestamp::Timestamp;
 use content::Content;
-use marker::{OpenMarker, unmark_open};
+use documents::PublicationDocuments;
+use operation::WRITE;
 use place::PublicationPlace;
-
-const READ: &str = "read publications";
-const WRITE: &str = "write a publication";
 
 /// A [`PublicationStore`] in any [`SnapshotStore`], next to its snapshots: in memory with
 /// `MemoryStore`, in files with `FileStore`, in object storage with `ObjectStoreSnapshots`. Backups
@@ -105,41 +105,24 @@ const WRITE: &str = "write a publication";
 /// # }).unwrap();
 /// ```
 #[derive(Clone)]
-pub struct StorePublications {
-    store: Arc<dyn SnapshotStore>,
-    documents: Documents,
-}
+pub struct StorePublications(PublicationDocuments);
 
 impl StorePublications {
     /// Creates a store of publications in `store`. Does not access it yet.
     pub fn new(store: impl SnapshotStore + 'static) -> Self {
-        let store: Arc<dyn SnapshotStore> = Arc::new(store);
-        Self { documents: Documents::new(Arc::clone(&store), READ), store }
-    }
-
-    /// Returns the newest version at a place, and its content.
-    async fn newest(
-        &self,
-        project: &str,
-        place: PublicationPlace,
-    ) -> Result<Option<(u64, Content)>, Error> {
-        let key = place.key(project)?;
-        match self.documents.get(&key, u64::MAX).await? {
-            Some(document) => Ok(Some((document.version, Content::read(&document, &key)?))),
-            None => Ok(None),
-        }
+        Self(PublicationDocuments::new(Arc::new(store)))
     }
 }
 
 #[async_trait]
 impl PublicationStore for StorePublications {
     async fn create(&self, publication: &Publication) -> Result<PublicationCreated, Error> {
-        create::create(self, publication).await
+        create::create(&self.0, publication).await
     }
 
     async fn get(&self, project: &str, id: PublicationId) -> Result<Option<Publication>, Error> {
         Publication::check_project(project)?;
-        match self.newest(project, PublicationPlace::of(id)).await? {
+        match self.0.newest(project, PublicationPlace::of(id)).await? {
             Some((_, Content::Held(publication))) if publication.id == id => Ok(Some(*publication)),
             _ => Ok(None),
         }
@@ -150,10 +133,10 @@ impl PublicationStore for StorePublications {
         let place = PublicationPlace::of(publication.id);
         let mut race = Race::default();
         loop {
-            let found = self.newest(&publication.project, place).await?;
+            let found = self.0.newest(&publication.project, place).await?;
             let Some((version, Content::Held(old))) = found else { return Ok(false) };
             if *old == *publication {
-                self.settled(publication).await;
+                self.0.settled(publication).await;
                 return Ok(true);
             }
             let is_next = version.checked_add(1) == Some(publication.revision);
@@ -163,8 +146,8 @@ impl PublicationStore for StorePublications {
             old.check_unchanged(publication)?;
             let body = Content::whole(publication);
             let next = [(place.key(&publication.project)?, publication.revision, body)];
-            if self.documents.put(&next).await?.contains(&true) {
-                self.settled(publication).await;
+            if self.0.documents.put(&next).await?.contains(&true) {
+                self.0.settled(publication).await;
                 return Ok(true);
             }
             race.lost(WRITE)?;
@@ -175,29 +158,20 @@ impl PublicationStore for StorePublications {
         &self,
         request: PublicationsRequest<'_>,
     ) -> Result<Page<Publication, PublicationId>, Error> {
-        list::list(self, request).await
+        list::list(&self.0, request).await
     }
 
     async fn expired(&self, now: Timestamp, limit: usize) -> Result<Vec<Publication>, Error> {
-        expired::expired(self, now, limit).await
+        expired::expired(&self.0, now, limit).await
     }
 
     async fn delete(&self, project: &str, id: PublicationId) -> Result<(), Error> {
-        delete::delete(self, project, id).await
-    }
-}
-
-impl StorePublications {
-    /// Removes the marker of a publication that has ended.
-    async fn settled(&self, publication: &Publication) {
-        if publication.ended_at.is_some() {
-            unmark_open(&self.documents, &OpenMarker::of(publication)).await;
-        }
+        delete::delete(&self.0, project, id).await
     }
 }
 
 impl fmt::Debug for StorePublications {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StorePublications").field("store", &self.store).finish_non_exhaustive()
+        f.debug_struct("StorePublications").field("store", &self.0.store).finish_non_exhaustive()
     }
 }

@@ -36,6 +36,7 @@ mod rendered_states;
 mod replace_file;
 mod representation;
 mod request_body;
+mod resource;
 mod route;
 mod segment;
 mod served;

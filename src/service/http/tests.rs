@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use tower_service::Service as _;
 
 use super::media;
-use super::route::{RECORD, ROUTES, Resource, Route};
+use super::resource::{Resource, Route};
+use super::route::{RECORD, ROUTES};
 use super::snapshot_document::id_text;
 use super::write::WriteAction;
 use super::{ApiKey, ApiKeys, Delivery, LiveChanges, LiveStreams, Permission, Scope};

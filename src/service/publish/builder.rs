@@ -9,7 +9,7 @@ use super::observer::PublicationObserver;
 use super::options::PublishOptions;
 use super::pending_room::PendingRoom;
 use super::publisher::{Publisher, PublisherParts};
-use super::record::RecordIntake;
+use super::record_intake::RecordIntake;
 use crate::artifact::ArtifactStore;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
@@ -28,11 +28,18 @@ pub struct PublisherBuilder {
     records: Option<RecordIntake>,
 }
 
-impl PublisherBuilder {
-    pub(super) fn new(
+impl Publisher {
+    /// Returns a builder.
+    pub fn builder(
         publications: Arc<dyn PublicationStore>,
         artifacts: Arc<dyn ArtifactStore>,
-    ) -> Self {
+    ) -> PublisherBuilder {
+        PublisherBuilder::new(publications, artifacts)
+    }
+}
+
+impl PublisherBuilder {
+    fn new(publications: Arc<dyn PublicationStore>, artifacts: Arc<dyn ArtifactStore>) -> Self {
         Self {
             publications,
             artifacts,

@@ -10,6 +10,7 @@ mod pending_room;
 mod publisher;
 mod receive;
 mod record;
+mod record_intake;
 mod refusal;
 mod request;
 mod sweep;

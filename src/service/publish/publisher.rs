@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use super::builder::PublisherBuilder;
 use super::observer::PublicationObserver;
 use super::options::PublishOptions;
 use super::pending_room::PendingRoom;
-use super::record::RecordIntake;
+use super::record_intake::RecordIntake;
 use super::refusal::{PublishError, PublishRefusal};
 use crate::artifact::{ArtifactStore, FoundArtifact};
 use crate::clock::Clock;
@@ -77,14 +76,6 @@ pub(super) struct PublisherParts {
 }
 
 impl Publisher {
-    /// Returns a builder.
-    pub fn builder(
-        publications: Arc<dyn PublicationStore>,
-        artifacts: Arc<dyn ArtifactStore>,
-    ) -> PublisherBuilder {
-        PublisherBuilder::new(publications, artifacts)
-    }
-
     /// Returns the limits.
     pub fn options(&self) -> &PublishOptions {
         &self.0.options

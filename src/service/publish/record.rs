@@ -1,26 +1,20 @@
 //! Records of snapshots among the artifacts.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use super::publisher::Publisher;
+use super::record_intake::RecordIntake;
 use super::refusal::WrongPart;
 use crate::artifact::Artifact;
 use crate::error::Error;
 use crate::publication::Publication;
 use crate::record::Record;
-use crate::store::{Mark, Marks, PutOptions, SnapshotStore};
+use crate::store::{Mark, Marks, PutOptions};
 
 /// The media type of a record.
 const RECORD: &str = "application/vnd.snapfold.record";
 /// The name of the retirement of published snapshots.
 const RETIREMENT: &str = "published";
-
-/// Where records go, and of which kinds they may be.
-pub(super) struct RecordIntake {
-    pub(super) store: Arc<dyn SnapshotStore>,
-    pub(super) kinds: BTreeSet<String>,
-}
 
 impl Publisher {
     /// Puts the records among the artifacts into the store of snapshots, retired. If one of them is

@@ -116,13 +116,13 @@ async fn what_was_begun_in_vain_is_cleared_an_hour_after_its_expiry_and_cannot_c
     tokio::time::pause();
     publications.create(&new).await.unwrap_err();
     let marker = AggregateKey::from_stored("", "snapfold.publication-open", "").unwrap();
-    let marked = async || store.list(ListRequest::new(&marker)).await.unwrap().items.len();
+    let count = async || store.list(ListRequest::new(&marker)).await.unwrap().items.len();
     let hour = std::time::Duration::from_secs(60 * 60);
     let end = new.expires_at.saturating_add(hour);
     let moment = std::time::Duration::from_micros(1);
     for (now, left) in [(new.expires_at, 1), (end.saturating_sub(moment), 1), (end, 0)] {
         assert_eq!(publications.expired(now, 10).await.unwrap(), []);
-        assert_eq!(marked().await, left, "{now}");
+        assert_eq!(count().await, left, "{now}");
     }
     // Its creator was only late.
     assert_eq!(publications.create(&new).await.unwrap_err().kind(), ErrorKind::Conflict);

@@ -9,7 +9,7 @@ use super::schemas;
 use super::writes;
 use crate::service::http::download::ArchiveFormat;
 use crate::service::http::media::{self, Media};
-use crate::service::http::route::Resource;
+use crate::service::http::resource::Resource;
 
 /// The answers of a resource that are no problems.
 pub(super) fn of(resource: Resource) -> Map<String, Value> {

@@ -10,7 +10,8 @@ mod writes;
 use serde_json::{Map, Value, json};
 
 use super::problem_kind::ProblemKind;
-use super::route::{Resource, Route, all_routes};
+use super::resource::{Resource, Route};
+use super::route::all_routes;
 
 /// Describes the service below `prefix`. `publishes` says whether there are publications, and
 /// `has_inspector` whether there is the inspector.

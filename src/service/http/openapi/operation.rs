@@ -10,7 +10,7 @@ use super::schemas;
 use super::writes;
 use crate::service::http::problem_kind::ProblemKind;
 use crate::service::http::query_parameter::{ParameterForm, QueryParameter};
-use crate::service::http::route::{Resource, Route};
+use crate::service::http::resource::{Resource, Route};
 use crate::snapshot_id::SnapshotId;
 
 /// Describes a route.

@@ -5,7 +5,7 @@ use http::Method;
 use super::resource::PublishResource;
 use crate::service::http::guard::Permission;
 use crate::service::http::query_parameter::QueryParameter;
-use crate::service::http::route::{Resource, Route};
+use crate::service::http::resource::{Resource, Route};
 
 const GET: &[Method] = &[Method::GET, Method::HEAD];
 const POST: &[Method] = &[Method::POST];

@@ -35,7 +35,7 @@ use super::problem::HttpProblem;
 use super::publish::PublishResource;
 use super::query::Parameters;
 use super::query_parameter::QueryParameter;
-use super::route::Resource;
+use super::resource::Resource;
 use super::served::Served;
 use super::snapshot_document::tag_of_hash;
 use crate::key::AggregateKey;

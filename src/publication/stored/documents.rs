@@ -1,0 +1,44 @@
+//! [`PublicationDocuments`]: the documents of publications.
+
+use std::sync::Arc;
+
+use super::content::Content;
+use super::marker::{OpenMarker, unmark_open};
+use super::operation::READ;
+use super::place::PublicationPlace;
+use crate::error::Error;
+use crate::publication::Publication;
+use crate::store::SnapshotStore;
+use crate::store::document::Documents;
+
+#[derive(Clone)]
+pub(super) struct PublicationDocuments {
+    pub(super) store: Arc<dyn SnapshotStore>,
+    pub(super) documents: Documents,
+}
+
+impl PublicationDocuments {
+    pub(super) fn new(store: Arc<dyn SnapshotStore>) -> Self {
+        Self { documents: Documents::new(Arc::clone(&store), READ), store }
+    }
+
+    /// Returns the newest version at a place, and its content.
+    pub(super) async fn newest(
+        &self,
+        project: &str,
+        place: PublicationPlace,
+    ) -> Result<Option<(u64, Content)>, Error> {
+        let key = place.key(project)?;
+        match self.documents.get(&key, u64::MAX).await? {
+            Some(document) => Ok(Some((document.version, Content::read(&document, &key)?))),
+            None => Ok(None),
+        }
+    }
+
+    /// Removes the marker of a publication that has ended.
+    pub(super) async fn settled(&self, publication: &Publication) {
+        if publication.ended_at.is_some() {
+            unmark_open(&self.documents, &OpenMarker::of(publication)).await;
+        }
+    }
+}
