@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::asked::{AskedParts, object};
-use super::problem::problem_of;
+use super::problem::{known, problem_of};
 use super::publication_document::each_upload;
 use super::publishing::Publishing;
 use crate::publication::PublicationDetails;
@@ -96,7 +96,7 @@ pub(super) async fn finalize(
     by: &str,
 ) -> WriteOutcome {
     let DocumentId { snapshot_id } = object(body)?;
-    let id = super::known(snapshot_id.parse().ok())?;
+    let id = known(snapshot_id.parse().ok())?;
     publishing.publisher.finalize(project, id, by).await.map_err(problem_of)?;
     Ok(WriteAnswer::ok(&json!({ "status": "ok" })))
 }

@@ -19,6 +19,7 @@ use http::request::Parts;
 
 pub(super) use by_document::project_of;
 pub(super) use direct_upload::upload;
+pub(super) use problem::known;
 pub(super) use publication_document::{document, resource};
 pub(super) use publishing::Publishing;
 pub(super) use resource::PublishResource;
@@ -30,7 +31,6 @@ use super::media::Media;
 use super::problem::HttpProblem;
 use super::served::Served;
 use super::write::{self, Once};
-use crate::publication::PublicationId;
 
 /// The largest body of a request to publish, in bytes: a description may be long, and each of its
 /// characters may be escaped.
@@ -76,9 +76,4 @@ pub(super) async fn answer(
         }
     })
     .await
-}
-
-/// The id of a path. One that is malformed names nothing.
-pub(super) fn known(id: Option<PublicationId>) -> Result<PublicationId, HttpProblem> {
-    id.ok_or_else(|| HttpProblem::not_found("there is no such publication"))
 }

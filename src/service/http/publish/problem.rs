@@ -1,5 +1,6 @@
 //! The problems of publishing.
 
+use crate::publication::PublicationId;
 use crate::service::http::problem::HttpProblem;
 use crate::service::http::problem_kind::ProblemKind;
 use crate::service::publish::{PublishError, PublishRefusal, WrongPart};
@@ -34,4 +35,9 @@ pub(super) fn problem_of(error: PublishError) -> HttpProblem {
         PublishRefusal::TooManyPending(_) => HttpProblem::too_many_pending(detail),
         PublishRefusal::Busy => HttpProblem::busy(detail),
     }
+}
+
+/// The id of a path. One that is malformed names nothing.
+pub(crate) fn known(id: Option<PublicationId>) -> Result<PublicationId, HttpProblem> {
+    id.ok_or_else(|| HttpProblem::not_found("there is no such publication"))
 }
