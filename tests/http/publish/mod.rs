@@ -8,4 +8,5 @@ mod idle;
 mod press;
 mod service;
 mod shelf;
+mod told;
 mod uploads;
