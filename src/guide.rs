@@ -75,6 +75,7 @@ pub mod http {}
 #[doc = include_str!("../docs/webhooks.md")]
 pub mod webhooks {}
 
+#[cfg(any(all(feature = "publish", feature = "http", feature = "file"), not(doctest)))]
 #[doc = include_str!("../docs/publish.md")]
 pub mod publish {}
 

@@ -19,7 +19,7 @@ use crate::timestamp::Timestamp;
 ///
 /// let id = PublicationId::new(Timestamp::from_seconds(1_754_654_400))?;
 /// let text = id.to_string();
-/// assert_eq!((text.len(), &text[..13], &text[14..15]), (36, "019889be-bc00", "7"));
+/// assert_eq!((text.len(), &text[..13], &text[14..15]), (36, "0198898d-5e00", "7"));
 /// assert_eq!(text.parse::<PublicationId>()?, id);
 /// # Ok::<(), snapfold::Error>(())
 /// ```

@@ -85,24 +85,36 @@ async fn put_for_ever(dir: &str, round: &str) {
     }
 }
 
+/// Waits for ever in the middle of a put.
+async fn put_half(dir: &str) {
+    let store = FileArtifacts::open(dir).unwrap();
+    let content = vec![7; 8 << 20];
+    let half = pieces(&content[..4 << 20]);
+    let rest = stream::once(async {
+        say("half");
+        std::future::pending().await
+    });
+    let artifact = Artifact::of(&content);
+    let _ = store.put("t", &artifact, half.chain(rest).boxed()).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_is_killed_leaves_what_was_acknowledged_and_nothing_else() {
     if let Ok(dir) = std::env::var(DIR) {
-        put_for_ever(&dir, &std::env::var(ROLE).unwrap()).await;
+        match &*std::env::var(ROLE).unwrap() {
+            "half" => put_half(&dir).await,
+            round => put_for_ever(&dir, round).await,
+        }
     }
     let test = "a_process_that_is_killed_leaves_what_was_acknowledged_and_nothing_else";
     let dir = tempfile::tempdir().unwrap();
     // Another process, as far as the locks know, that stays.
     let watcher = FileArtifacts::open(dir.path()).unwrap();
     let (mut there, mut gone) = (Vec::new(), Vec::new());
-    let mut left = 0;
-    // Until a kill was in the middle of a put.
-    let mut round = 0_usize;
-    while round < 14 || left == 0 {
-        assert!(round < 200, "no kill was in the middle of a put");
+    for round in 0..14_usize {
         let mut child = child(test, dir.path(), &round.to_string());
         let mut reader = BufReader::new(child.stdout.take().unwrap());
-        let (mut line, mut lines, mut open) = (String::new(), 3 + 4 * (round % 14), None);
+        let (mut line, mut lines, mut open) = (String::new(), 3 + 4 * round, None);
         while reader.read_line(&mut line).unwrap() > 0 {
             if let [what, id] = line.split_whitespace().collect::<Vec<_>>()[..]
                 && let Ok(id) = id.parse::<ArtifactId>()
@@ -121,8 +133,7 @@ async fn a_process_that_is_killed_leaves_what_was_acknowledged_and_nothing_else(
             line.clear();
         }
         child.wait().unwrap();
-        left += drafts(dir.path());
-        if round % 2 == 0 {
+        if round.is_multiple_of(2) {
             watcher.sweep(Timestamp::MAX).await.unwrap();
         }
         let store = FileArtifacts::open(dir.path()).unwrap();
@@ -145,9 +156,16 @@ async fn a_process_that_is_killed_leaves_what_was_acknowledged_and_nothing_else(
                 break;
             }
         }
-        round += 1;
     }
     assert!(there.len() > 200 && gone.len() > 50, "{} there, {} gone", there.len(), gone.len());
+    let mut child = child(test, dir.path(), "half");
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().ends_with("half")));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(drafts(dir.path()), 1);
+    FileArtifacts::open(dir.path()).unwrap();
+    assert_eq!(drafts(dir.path()), 0);
 }
 
 const RACES: usize = 60;

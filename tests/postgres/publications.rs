@@ -29,8 +29,10 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn id(number: u8) -> PublicationId {
-    // From the lowest to the highest.
-    PublicationId::from_bytes([number; 16])
+    // From the lowest to the highest, in the form of a UUID of version 7.
+    let mut bytes = [number; 16];
+    (bytes[6], bytes[8]) = (0x70 | number & 0x0f, 0x80 | number & 0x3f);
+    PublicationId::from_bytes(bytes)
 }
 
 fn begun(project: &str, number: u8) -> Publication {
@@ -66,13 +68,12 @@ fn full(project: &str, number: u8) -> Publication {
     publication.details = details;
     let plot = Artifact::of(b"plot");
     let mut stored = PublicationPart::new().size(u64::MAX).sha256(plot.id).content_type("x/y");
-    stored.stored = Some(plot.content_type("\0\u{1}"));
+    stored.stored = Some(plot.content_type("x/y; z"));
     publication.parts.insert("plot.png".into(), stored);
     publication.parts.insert("-_Z".into(), PublicationPart::new());
     publication.request_key = Some([0; 32]);
     publication.created_by = odd().unwrap();
     (publication.created_at, publication.expires_at) = (Timestamp::MIN, Timestamp::MAX);
-    publication.revision = u64::MAX - 1;
     publication
 }
 
@@ -94,6 +95,38 @@ async fn listed(
             Some(next) => request = request.after(next),
             None => return all,
         }
+    }
+}
+
+/// Each case has a schema of its own in one database.
+#[cfg(feature = "conformance")]
+struct InPostgres(tokio::sync::Mutex<Vec<TestDb>>);
+
+#[cfg(feature = "conformance")]
+#[async_trait::async_trait]
+impl snapfold::conformance::PublicationFactory for InPostgres {
+    async fn nodes(
+        &self,
+        count: usize,
+    ) -> Result<Vec<Arc<dyn PublicationStore>>, snapfold::BoxError> {
+        let db = TestDb::new().await;
+        let (store, _) = stores(&db).await;
+        self.0.lock().await.push(db);
+        let node = || Arc::new(PostgresPublications::new(store.clone())) as _;
+        Ok((0..count).map(|_| node()).collect())
+    }
+}
+
+#[cfg(feature = "conformance")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publications_in_postgres_keep_every_obligation() {
+    let factory = InPostgres(tokio::sync::Mutex::default());
+    let card = snapfold::conformance::publications(&factory).await;
+    println!("{card:#}");
+    let card = card.into_result().unwrap();
+    assert_eq!(card.skipped().count(), 0);
+    for db in factory.0.into_inner() {
+        db.close().await;
     }
 }
 
@@ -178,8 +211,7 @@ async fn one_of_many_calls_creates_and_the_others_get_what_it_created() {
         let mut again = failed;
         again.revision += 1;
         (again.status, again.ended_at) = (PublicationStatus::Generating, None);
-        let error = store.replace(&again).await.unwrap_err();
-        assert_eq!((error.kind(), error.retry()), (ErrorKind::InvalidInput, Retry::Never));
+        assert!(!store.replace(&again).await.unwrap(), "it has ended");
         store.delete("p", next.id).await.unwrap();
         store.delete("p", next.id).await.unwrap();
         assert_eq!(store.get("p", next.id).await.unwrap(), None);
@@ -199,7 +231,7 @@ async fn one_of_many_calls_replaces_and_may_repeat_that() {
     for revision in 2..8 {
         let version = |task: u64| {
             let mut own = begun("p", 1);
-            (own.revision, own.created_by) = (revision, task.to_string());
+            (own.revision, own.details.title) = (revision, Some(task.to_string()));
             own
         };
         let running: Vec<_> = (0..10)
@@ -219,7 +251,7 @@ async fn one_of_many_calls_replaces_and_may_repeat_that() {
         assert!(store.replace(&winners[0]).await.unwrap(), "its answer may have been lost");
         for wrong in [revision - 1, revision, revision + 2] {
             let mut other = begun("p", 1);
-            (other.revision, other.created_by) = (wrong, "wrong".into());
+            (other.revision, other.details.title) = (wrong, Some("wrong".into()));
             assert!(!store.replace(&other).await.unwrap(), "{wrong}");
         }
     }
@@ -333,7 +365,9 @@ async fn what_has_expired_is_found_in_all_projects() {
 async fn limits_are_checked_before_the_database_is_asked() {
     let db = TestDb::new().await;
     let (_, store) = stores(&db).await;
-    let (longest, long) = ("p".repeat(2_400), "p".repeat(2_401));
+    // U+0000 takes two bytes in the database.
+    let most = Publication::MAX_PROJECT_BYTES;
+    let (longest, long) = ("\0".repeat(most), "p".repeat(most + 1));
     let mut publication = begun(&longest, 1);
     // Both are as long as they can be, and are in one index.
     publication.details.collection = Some("\0".repeat(PublicationDetails::MAX_TEXT_BYTES));
@@ -343,12 +377,15 @@ async fn limits_are_checked_before_the_database_is_asked() {
     request.collection = publication.details.collection.as_deref();
     request.tag = publication.details.tags.first().map(String::as_str);
     assert_eq!(listed(&store, request).await, [publication]);
-    let error = store.create(&begun(&long, 1)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    assert_eq!(store.get(&long, id(1)).await.unwrap(), None);
-    assert!(!store.replace(&begun(&long, 1)).await.unwrap());
-    store.delete(&long, id(1)).await.unwrap();
-    assert!(listed(&store, PublicationsRequest::new(&long)).await.is_empty());
+    for error in [
+        store.create(&begun(&long, 1)).await.map(drop),
+        store.get(&long, id(1)).await.map(drop),
+        store.replace(&begun(&long, 1)).await.map(drop),
+        store.delete(&long, id(1)).await,
+        store.list(PublicationsRequest::new(&long)).await.map(drop),
+    ] {
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
     let mut wrong = begun("p", 1);
     wrong.revision = 0;
     for error in [store.create(&wrong).await.map(drop), store.replace(&wrong).await.map(drop)] {

@@ -21,14 +21,14 @@ use tower_service::Service as _;
 use crate::support::Shop;
 
 /// Fails at the first calls.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Failing {
-    calls: AtomicUsize,
-    completed: AtomicUsize,
+    calls: Arc<AtomicUsize>,
+    completed: Arc<AtomicUsize>,
 }
 
 #[async_trait]
-impl PublicationObserver for Arc<Failing> {
+impl PublicationObserver for Failing {
     async fn changed(&self, publication: &Publication) -> Result<(), Error> {
         if publication.status == PublicationStatus::Completed {
             if self.calls.fetch_add(1, Ordering::Relaxed) < 2 {
@@ -54,8 +54,8 @@ fn request() -> PublishRequest {
 
 #[tokio::test]
 async fn a_call_that_is_repeated_tells_those_who_were_not_told() {
-    let failing = Arc::new(Failing::default());
-    let publisher = publisher(Arc::clone(&failing));
+    let failing = Failing::default();
+    let publisher = publisher(failing.clone());
     let id = publisher.publish("north", request(), "ci").await.unwrap().publication.id;
     for _ in 0..2 {
         assert!(publisher.finalize("north", id, "ci").await.is_err());

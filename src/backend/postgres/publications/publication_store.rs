@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use sqlx::postgres::PgRow;
 
 use super::calls::{PublicationRead, PublicationWrite, WRITE};
-use super::rows::{assignments, bind, names, parameters, publication_of, selection};
+use super::rows::{assignments, bind, names, parameters, publication_of, selection, unchanged};
 use crate::backend::postgres::call::Call;
-use crate::backend::postgres::key_text::{KeyText, MAX_BYTES, encode};
+use crate::backend::postgres::key_text::{KeyText, encode};
 use crate::backend::postgres::statement::Bound;
 use crate::backend::postgres::store::PostgresStore;
 use crate::error::{Error, ErrorKind, Retry};
@@ -28,8 +28,7 @@ const MAX_ATTEMPTS: usize = 16;
 /// a connection sees the publications of one project. [`expired`](PublicationStore::expired) then
 /// needs a role that sees all.
 ///
-/// A project is limited to 2,400 bytes (U+0000 and U+0001 count twice), and a page to 1,000
-/// publications. Each call is one statement, and a second one if a publication could not be created
+/// A page is limited to 1,000 publications. Each call is one statement, and a second one if a publication could not be created
 /// or replaced.
 ///
 /// # Cancellation
@@ -87,7 +86,10 @@ fn of<'q>(query: Bound<'q>, key: &KeyText<'_>, id: PublicationId) -> Bound<'q> {
 impl PublicationStore for PostgresPublications {
     async fn create(&self, publication: &Publication) -> Result<PublicationCreated, Error> {
         publication.check()?;
-        let key = KeyText::fitting(&publication.project).ok_or_else(too_long)?;
+        if publication.revision != 1 {
+            return Err(Error::new(ErrorKind::InvalidInput, WRITE, "a new one has revision 1"));
+        }
+        let key = key_of(&publication.project)?;
         let sql = |meant: &str| {
             format!(
                 "INSERT INTO {} ({}) SELECT {} WHERE {meant} ON CONFLICT DO NOTHING RETURNING 1",
@@ -110,7 +112,7 @@ impl PublicationStore for PostgresPublications {
     }
 
     async fn get(&self, project: &str, id: PublicationId) -> Result<Option<Publication>, Error> {
-        let Some(key) = KeyText::fitting(project) else { return Ok(None) };
+        let key = key_of(project)?;
         let sql = format!(
             "SELECT {} FROM {} WHERE tenant = $1 AND id = $2::text::uuid",
             selection(),
@@ -122,30 +124,37 @@ impl PublicationStore for PostgresPublications {
 
     async fn replace(&self, publication: &Publication) -> Result<bool, Error> {
         publication.check()?;
-        let Some(key) = KeyText::fitting(&publication.project) else { return Ok(false) };
+        let key = key_of(&publication.project)?;
         let sql = |meant: &str| {
             format!(
                 "UPDATE {} SET {} WHERE tenant = $1::text AND id = $2::text::uuid \
-                   AND revision = $3::int8 - 1 AND {meant} RETURNING 1",
+                   AND revision = $3::int8 - 1 AND status = 'generating' AND {} AND {meant} \
+                 RETURNING 1",
                 self.table(),
-                assignments()
+                assignments(),
+                unchanged()
             )
         };
         let call = Call::change("$24", sql, |query| bind(query, &key, publication));
         if !self.write(call).await?.is_empty() {
             return Ok(true);
         }
+        let Some(there) = self.get(&publication.project, publication.id).await? else {
+            return Ok(false);
+        };
+        let is_next = there.revision.checked_add(1) == Some(publication.revision);
+        if is_next && there.ended_at.is_none() {
+            there.check_unchanged(publication)?;
+        }
         // It may have been this call, or the one before, whose answer was lost.
-        Ok(self.get(&publication.project, publication.id).await?.as_ref() == Some(publication))
+        Ok(there == *publication)
     }
 
     async fn list(
         &self,
         request: PublicationsRequest<'_>,
     ) -> Result<Page<Publication, PublicationId>, Error> {
-        let Some(key) = KeyText::fitting(request.project) else {
-            return Ok(Page::new(Vec::new(), None));
-        };
+        let key = key_of(request.project)?;
         let mut texts = vec![key.tenant.to_string()];
         let mut parameter = |text: String| {
             texts.push(text);
@@ -225,7 +234,7 @@ impl PublicationStore for PostgresPublications {
     }
 
     async fn delete(&self, project: &str, id: PublicationId) -> Result<(), Error> {
-        let Some(key) = KeyText::fitting(project) else { return Ok(()) };
+        let key = key_of(project)?;
         let sql = |meant: &str| {
             format!(
                 "DELETE FROM {} WHERE tenant = $1 AND id = $2::text::uuid AND {meant} RETURNING 1",
@@ -240,7 +249,10 @@ fn count(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-fn too_long() -> Error {
-    let message = format!("the project is longer than {MAX_BYTES} bytes, the limit for PostgreSQL");
-    Error::new(ErrorKind::InvalidInput, WRITE, message)
+fn key_of(project: &str) -> Result<KeyText<'_>, Error> {
+    Publication::check_project(project)?;
+    KeyText::fitting(project).ok_or_else(|| {
+        let message = "the name of the project is too long for PostgreSQL";
+        Error::new(ErrorKind::InvalidInput, WRITE, message)
+    })
 }

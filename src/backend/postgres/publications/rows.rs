@@ -41,6 +41,9 @@ pub(super) const COLUMNS: [(&str, &str); 23] = [
     ("ended_at", "int8"),
 ];
 
+/// Those that never change, besides the identity.
+const FIXED: [&str; 4] = ["request_key", "created_by", "created_at", "expires_at"];
+
 fn joined(part: impl Fn(usize, &str, &str) -> String) -> String {
     let parts = (1..).zip(COLUMNS).map(|(number, (name, of))| part(number, name, of));
     parts.collect::<Vec<_>>().join(", ")
@@ -58,6 +61,14 @@ pub(super) fn parameters() -> String {
 /// Sets each column to its parameter.
 pub(super) fn assignments() -> String {
     joined(|number, name, of| format!("{name} = ${number}::{of}"))
+}
+
+/// Holds if what never changes is as in the parameters.
+pub(super) fn unchanged() -> String {
+    let columns = (1..).zip(COLUMNS).filter(|(_, (name, _))| FIXED.contains(name));
+    let conditions =
+        columns.map(|(number, (name, of))| format!("{name} IS NOT DISTINCT FROM ${number}::{of}"));
+    conditions.collect::<Vec<_>>().join(" AND ")
 }
 
 /// What a row is read from: the columns, those that the client has no type for as text, and after
