@@ -7,8 +7,8 @@
 //!
 //! Each revision is an aggregate of two kinds, `tree` and `authors`, and its id is the text of the
 //! revision (`HEAD` if there is none). The events are commits, as in the example `git_history`.
-//! Commits that are made while the server runs are seen by the next request. Clients can publish
-//! artifacts, and listen to what is published.
+//! Commits that are made while the server runs are seen by the next request. With
+//! `--publish`, clients can publish artifacts, and listen to what is published.
 
 use std::time::Duration;
 
@@ -79,13 +79,16 @@ async fn main() -> Result<(), BoxError> {
 
     let listener = TcpListener::bind(("127.0.0.1", options.port)).await?;
     let address = format!("http://{}", listener.local_addr()?);
-    let changes = LiveChanges::new()?;
-    let delivery = Delivery::builder(Kinds::new().with(trees)?.with(authors)?)
+    let mut delivery = Delivery::builder(Kinds::new().with(trees)?.with(authors)?)
         .prefix(PREFIX)
-        .live(changes.clone())
-        .publisher(publications::publisher(&changes)?, publications::upload_urls()?, &address)
         .inspector(true)
         .cache_policy(options.policy.clone());
+    if options.publishes {
+        let changes = LiveChanges::new()?;
+        let publisher = publications::publisher(&changes)?;
+        delivery = delivery.publisher(publisher, publications::upload_urls()?, &address);
+        delivery = delivery.live(changes);
+    }
     let delivery = if options.is_open {
         delivery.open_to_everybody()
     } else {

@@ -29,6 +29,7 @@ Usage: cargo run --features http,publish --example delivery -- [REPOSITORY] [REV
   --keys FILE     keep the keys in a file. They are made and printed if it has none
   --tokens FILE   also accept JSON Web Tokens (HS256) that are signed with the
                   secret in this file
+  --publish       let clients publish artifacts, and hear of what is published
   --cors ORIGIN   let pages of this origin read, such as https://example.org
   --log LEVEL     error, info, or debug, which logs each request (default: info)
 ";
@@ -38,6 +39,7 @@ pub(crate) struct Options {
     pub(crate) revisions: Vec<OsString>,
     pub(crate) port: u16,
     pub(crate) is_open: bool,
+    pub(crate) publishes: bool,
     pub(crate) policy: CachePolicy,
     pub(crate) keys: Option<PathBuf>,
     pub(crate) tokens: Option<PathBuf>,
@@ -53,6 +55,7 @@ impl Options {
             revisions: Vec::new(),
             port: 8080,
             is_open: false,
+            publishes: false,
             policy: CachePolicy::private(),
             keys: None,
             tokens: None,
@@ -67,6 +70,7 @@ impl Options {
                 Value(value) => named.push(value),
                 Long("port") => options.port = parser.value()?.parse()?,
                 Long("open") => options.is_open = true,
+                Long("publish") => options.publishes = true,
                 Long("public") => {
                     let policy = CachePolicy::public(seconds(&mut parser)?);
                     (options.is_open, options.policy) = (true, policy);
