@@ -16,6 +16,7 @@ A_STATUS = "it explains the status, which is the one that was to be expected"
 A_DESCRIPTION = "it says what the headers allow, which is what they should allow"
 ACCEPTED = {
     "CURRENT_AGE": "the clock went on by a second",
+    "FRESHNESS_NO_CACHE": "the inspector is asked for each time, so that a release is seen at once",
     "FRESHNESS_NONE": "a redirect to the state at a time is asked for each time",
     "FRESHNESS_STALE_ALREADY": A_DESCRIPTION,
     "FRESH_MUST_REVALIDATE": A_DESCRIPTION,

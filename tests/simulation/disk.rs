@@ -130,10 +130,7 @@ impl Front {
         model.damaged = report.count(Fault::Torn) + report.count(Fault::Flipped);
         drop(model);
         if let Err(error) = &result {
-            // The name of an object has a random number.
-            let text = error.to_string();
-            let said = text.split_once(" for r/").map_or(&*text, |(said, _)| said);
-            self.book.note(&format!("  store: {said}"));
+            self.book.note(&format!("  store: {error}"));
         }
         result
     }

@@ -193,6 +193,8 @@ impl Book {
     }
 
     pub(crate) fn note(&self, text: &str) {
+        // The name of an object has a random number.
+        let text = text.split_once(" for r/").map_or(text, |(said, _)| said);
         let line = format!("{:>6} ms  {text}", self.began.elapsed().as_millis());
         self.lock().trace.push(line);
     }
