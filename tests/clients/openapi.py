@@ -23,7 +23,7 @@ CONFIGURATION = """
 positive_data_acceptance.expected-statuses = ["2xx", "3xx", 401, 403, 404, 412]
 
 [[operations]]
-include-operation-id = ["listEntities", "listVersions", "listSnapshots"]
+include-operation-id = ["listEntities", "listVersions", "listSnapshots", "listPublications"]
 # 400: only what a page links to is a value of page[after].
 checks.positive_data_acceptance.expected-statuses = ["2xx", "3xx", 400, 401, 403, 404, 412]
 # deleteSnapshots deletes those below a version. The list and the others are still there.
@@ -47,6 +47,17 @@ include-operation-id = [
 # snapshot is pinned. 412: conditions hold for no write but a deletion. 415, 422: an invented header.
 checks.positive_data_acceptance.expected-statuses = [
     "2xx", "3xx", 400, 401, 403, 404, 409, 410, 412, 415, 422, 503,
+]
+
+[[operations]]
+include-operation-id = [
+    "publish", "finalizePublication", "abortPublication", "publishSnapshot",
+    "finalizeSnapshot", "putArtifact",
+]
+# 400: a text of the right form may be no key. 409, 410, 422: a publication has ended or lacks an
+# artifact, or the key was that of another request. 411, 413, 429: what is sent, or how much.
+checks.positive_data_acceptance.expected-statuses = [
+    "2xx", "3xx", 400, 401, 403, 404, 409, 410, 411, 412, 413, 415, 422, 429,
 ]
 
 [[operations]]
@@ -117,6 +128,15 @@ def check_schemathesis_finds_nothing_on_a_guarded_server(world):
         parameters = PARAMETERS.format(id=CLOCKS, version=3, digest="x")
         key = origin.keys["reads and diagnoses"]
         schemathesis(world, origin, CONFIGURATION + parameters, "-H", f"Authorization: {key}")
+
+
+def check_schemathesis_finds_nothing_where_clients_publish(world):
+    with world.serve("--publish") as origin:
+        parameters = PARAMETERS.format(id=CLOCKS, version=3, digest="x")
+        key = origin.keys["reads and diagnoses"]
+        # A stream of events does not end.
+        options = ["-H", f"Authorization: {key}", "--exclude-path-regex", "/events$"]
+        schemathesis(world, origin, CONFIGURATION + parameters, *options)
 
 
 def check_schemathesis_finds_nothing_with_any_path(world):

@@ -180,7 +180,8 @@ fn content(resource: Resource) -> (&'static str, Value) {
         Resource::Job => ("The job.", document("JobDocument")),
         // What writes answer is described elsewhere, and records with the snapshot.
         Resource::Record | Resource::Write(_) => ("", json!({})),
-        Resource::Events => ("The events.", of("text/event-stream", json!({ "type": "string" }))),
+        // As tools read it that know such streams: the schema of each event.
+        Resource::Events => ("The events.", of("text/event-stream", json!({ "type": "object" }))),
         #[cfg(feature = "publish")]
         Resource::Publish(_) => ("", json!({})),
         Resource::Download => {
