@@ -2,8 +2,6 @@
 
 use std::fmt::Debug;
 
-use tokio::task::JoinHandle;
-
 use super::failure::{Failure, Stop, shown};
 use super::isolate::panicked;
 use crate::error::Error;
@@ -28,12 +26,23 @@ pub(super) fn same<T: PartialEq + Debug>(
     Err(Failure::new(id, what).expected(shown(expected)).got(shown(got)).into())
 }
 
-/// Waits for concurrent tasks, and returns their results in order. A panic breaks `id`.
-pub(super) async fn joined<T>(
+/// Runs `work` with each of `tasks` nodes concurrently, and returns the results in order. A panic
+/// breaks `id`.
+pub(super) async fn at_once<N, T, F>(
     id: &'static str,
-    running: Vec<JoinHandle<Result<T, Stop>>>,
-) -> Result<Vec<T>, Stop> {
-    let mut results = Vec::with_capacity(running.len());
+    tasks: usize,
+    node: impl Fn(usize) -> Result<N, Stop>,
+    work: impl Fn(usize, N) -> F,
+) -> Result<Vec<T>, Stop>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, Stop>> + Send + 'static,
+{
+    let mut running = Vec::with_capacity(tasks);
+    for number in 0..tasks {
+        running.push(tokio::spawn(work(number, node(number)?)));
+    }
+    let mut results = Vec::with_capacity(tasks);
     for task in running {
         results.push(task.await.map_err(|join| panicked(id, join))??);
     }

@@ -14,3 +14,4 @@ mod ledgers;
 #[cfg(feature = "publish")]
 mod publications;
 mod stores;
+mod verdict;

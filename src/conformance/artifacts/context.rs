@@ -12,7 +12,7 @@ use crate::artifact::{
     Artifact, ArtifactCapabilities, ArtifactContent, ArtifactId, ArtifactOutcome, ArtifactStore,
     ListedArtifact, SignedUpload, Upload,
 };
-use crate::conformance::answer::joined;
+use crate::conformance::answer::at_once;
 pub(super) use crate::conformance::answer::{done, same};
 use crate::conformance::failure::{Failure, Stop, ensure};
 use crate::error::{BoxError, Error, ErrorKind};
@@ -73,11 +73,7 @@ impl ArtifactContext {
         T: Send + 'static,
         F: Future<Output = Result<T, Stop>> + Send + 'static,
     {
-        let mut running = Vec::new();
-        for number in 0..tasks {
-            running.push(tokio::spawn(work(number, self.node(number)?)));
-        }
-        joined("A-02", running).await
+        at_once("A-02", tasks, |number| self.node(number), work).await
     }
 
     /// Signs a URL for an upload.

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::conformance::answer::joined;
+use crate::conformance::answer::at_once;
 pub(super) use crate::conformance::answer::{done, same};
 use crate::conformance::failure::{Failure, Stop};
 use crate::error::{Error, ErrorKind};
@@ -72,11 +72,7 @@ impl Nodes {
         T: Send + 'static,
         F: Future<Output = Result<T, Stop>> + Send + 'static,
     {
-        let mut running = Vec::new();
-        for number in 0..tasks {
-            running.push(tokio::spawn(work(number, Arc::clone(self.node(number)?))));
-        }
-        joined("L-02", running).await
+        at_once("L-02", tasks, |number| self.node(number).cloned(), work).await
     }
 }
 

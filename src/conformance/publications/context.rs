@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::artifact::Artifact;
-use crate::conformance::answer::joined;
+use crate::conformance::answer::at_once;
 pub(super) use crate::conformance::answer::{done, same};
 use crate::conformance::failure::{Failure, Stop, ensure};
 use crate::error::{Error, ErrorKind};
@@ -66,11 +66,7 @@ impl PublicationContext {
         T: Send + 'static,
         F: Future<Output = Result<T, Stop>> + Send + 'static,
     {
-        let mut running = Vec::new();
-        for number in 0..tasks {
-            running.push(tokio::spawn(work(number, self.node(number)?)));
-        }
-        joined("P-02", running).await
+        at_once("P-02", tasks, |number| self.node(number), work).await
     }
 }
 
