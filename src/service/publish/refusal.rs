@@ -52,7 +52,7 @@ pub enum WrongPart {
         /// What was declared.
         declared: String,
     },
-    /// It was to be a record of a snapshot, and is none that can be accepted.
+    /// It is not a record of a snapshot that can be accepted.
     Record {
         /// Why not.
         why: String,

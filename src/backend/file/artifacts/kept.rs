@@ -43,7 +43,7 @@ impl KeptArtifacts {
         Ok(Self { disk, places, drafts: Arc::new(drafts) })
     }
 
-    /// Opens the file of an artifact, or returns `None` if there is none.
+    /// Opens the file of an artifact. `None` if it is not stored.
     pub(super) fn find(
         &self,
         place: &Path,

@@ -142,7 +142,7 @@ impl LiveHub {
         self.rings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The ring of a tenant, which is made if there is none.
+    /// Returns the ring of a tenant, and makes it first if need be.
     fn ring(&self, rings: &mut Rings, tenant: &str) -> SharedRing {
         if let Some(ring) = rings.of.get(tenant) {
             return Arc::clone(ring);
