@@ -14,6 +14,9 @@ pub mod format_file_store {}
 #[doc = include_str!("../docs/format-object-store.md")]
 pub mod format_object_store {}
 
+#[doc = include_str!("../docs/format-documents.md")]
+pub mod format_documents {}
+
 #[doc = include_str!("../docs/format-archive.md")]
 pub mod format_archive {}
 
