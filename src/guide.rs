@@ -1,86 +1,113 @@
-//! Guides as part of the reference documentation: the design and its rules, the formats, how to
-//! test an aggregate or an application, deploys, retention, operations, the command line, states over HTTP, supported state types,
-//! how to write a store or an event source, PostgreSQL, object storage, and the changelog.
+//! Guides. Each page answers one question.
+//!
+//! | | |
+//! |---|---|
+//! | **Begin** | [getting started](getting_started), [commands], [event sources](event_sources) |
+//! | **Decide** | [triggers], [retention], [defaults and limits](defaults) |
+//! | **Change** | [deploys], [state types](state_types), [upgrading] |
+//! | **Look back** | [time travel](time_travel), [the command line](command_line) |
+//! | **Stores** | [files](file_store), [PostgreSQL](postgres), [object storage](object_store), [writing a store](store_authors) |
+//! | **Services** | [states over HTTP](http), [publications](publish), [webhooks], [schedules] |
+//! | **Run** | [operations], [metrics], [security] |
+//! | **Test** | [an aggregate](aggregate_authors), [an application](testing) |
+//! | **Know** | [design], [the simulation](simulation), [the fault suite](fault_suite), [changelog] |
+//! | **Formats** | [records](mod@format), [files](format_file_store), [objects](format_object_store), [documents](format_documents), [archives](format_archive) |
 
-#[doc = include_str!("../docs/design.md")]
-pub mod design {}
+/// Mounts a page. Its links to other pages name files (`[text][postgres.md]`), so that they work in
+/// the repository too. The definitions in `links.md` come first, so they win over those at its end.
+macro_rules! page {
+    ($(#[$attribute:meta])* $name:ident, $file:literal) => {
+        $(#[$attribute])*
+        #[doc = include_str!("guide/links.md")]
+        #[doc = ""]
+        #[doc = include_str!(concat!("../", $file))]
+        pub mod $name {}
+    };
+}
 
-#[doc = include_str!("../docs/format.md")]
-pub mod format {}
-
-#[doc = include_str!("../docs/format-file-store.md")]
-pub mod format_file_store {}
-
-#[doc = include_str!("../docs/format-object-store.md")]
-pub mod format_object_store {}
-
-#[doc = include_str!("../docs/format-documents.md")]
-pub mod format_documents {}
-
-#[doc = include_str!("../docs/format-archive.md")]
-pub mod format_archive {}
-
-// The examples need the feature.
-#[cfg(any(feature = "conformance", not(doctest)))]
-#[doc = include_str!("../docs/aggregate-authors.md")]
-pub mod aggregate_authors {}
-
-// The examples need the features.
-#[cfg(any(all(feature = "memory", feature = "postcard", feature = "lz4"), not(doctest)))]
-#[doc = include_str!("../docs/testing.md")]
-pub mod testing {}
-
-// The example needs the features.
-#[cfg(any(all(feature = "memory", feature = "postcard", feature = "lz4"), not(doctest)))]
-#[doc = include_str!("../docs/deploys.md")]
-pub mod deploys {}
-
-#[doc = include_str!("../docs/state-types.md")]
-pub mod state_types {}
-
-#[doc = include_str!("../docs/store-authors.md")]
-pub mod store_authors {}
-
-// The examples need the feature.
-#[cfg(any(feature = "conformance", not(doctest)))]
-#[doc = include_str!("../docs/event-sources.md")]
-pub mod event_sources {}
-
-// The examples need the feature.
-#[cfg(any(feature = "postgres", not(doctest)))]
-#[doc = include_str!("../docs/postgres.md")]
-pub mod postgres {}
-
-#[doc = include_str!("../docs/object-store.md")]
-pub mod object_store {}
-
-// Its example needs the features.
-#[cfg(any(all(feature = "memory", feature = "postcard"), not(doctest)))]
-#[doc = include_str!("../docs/schedules.md")]
-pub mod schedules {}
-
-#[doc = include_str!("../docs/retention.md")]
-pub mod retention {}
-
-#[doc = include_str!("../docs/operations.md")]
-pub mod operations {}
-
-#[doc = include_str!("../docs/command-line.md")]
-pub mod command_line {}
-
-// The examples need the features.
-#[cfg(any(all(feature = "http", feature = "postgres"), not(doctest)))]
-#[doc = include_str!("../docs/http.md")]
-pub mod http {}
-
-// The examples need the features.
-#[cfg(any(all(feature = "webhooks", feature = "file"), not(doctest)))]
-#[doc = include_str!("../docs/webhooks.md")]
-pub mod webhooks {}
-
-#[cfg(any(all(feature = "publish", feature = "http", feature = "file"), not(doctest)))]
-#[doc = include_str!("../docs/publish.md")]
-pub mod publish {}
-
-#[doc = include_str!("../CHANGELOG.md")]
-pub mod changelog {}
+// The examples of a page are compiled only with the features that they need.
+page!(
+    #[cfg(any(all(feature = "file", feature = "lz4", feature = "postcard"), not(doctest)))]
+    getting_started,
+    "docs/getting-started.md"
+);
+page!(
+    #[cfg(any(all(feature = "memory", feature = "lz4", feature = "postcard"), not(doctest)))]
+    commands,
+    "docs/commands.md"
+);
+page!(
+    #[cfg(any(feature = "conformance", not(doctest)))]
+    event_sources,
+    "docs/event-sources.md"
+);
+page!(triggers, "docs/triggers.md");
+page!(retention, "docs/retention.md");
+page!(defaults, "docs/defaults.md");
+page!(
+    #[cfg(any(all(feature = "memory", feature = "postcard", feature = "lz4"), not(doctest)))]
+    deploys,
+    "docs/deploys.md"
+);
+page!(state_types, "docs/state-types.md");
+page!(upgrading, "docs/upgrading.md");
+page!(
+    #[cfg(any(all(feature = "memory", feature = "postcard", feature = "lz4"), not(doctest)))]
+    time_travel,
+    "docs/time-travel.md"
+);
+page!(command_line, "docs/command-line.md");
+page!(
+    #[cfg(any(feature = "file", not(doctest)))]
+    file_store,
+    "docs/file-store.md"
+);
+page!(
+    #[cfg(any(feature = "postgres", not(doctest)))]
+    postgres,
+    "docs/postgres.md"
+);
+page!(object_store, "docs/object-store.md");
+page!(store_authors, "docs/store-authors.md");
+page!(
+    #[cfg(any(all(feature = "http", feature = "postgres"), not(doctest)))]
+    http,
+    "docs/http.md"
+);
+page!(
+    #[cfg(any(all(feature = "publish", feature = "http", feature = "file"), not(doctest)))]
+    publish,
+    "docs/publish.md"
+);
+page!(
+    #[cfg(any(all(feature = "webhooks", feature = "file"), not(doctest)))]
+    webhooks,
+    "docs/webhooks.md"
+);
+page!(
+    #[cfg(any(all(feature = "memory", feature = "postcard"), not(doctest)))]
+    schedules,
+    "docs/schedules.md"
+);
+page!(operations, "docs/operations.md");
+page!(metrics, "docs/metrics.md");
+page!(security, "docs/security.md");
+page!(
+    #[cfg(any(feature = "conformance", not(doctest)))]
+    aggregate_authors,
+    "docs/aggregate-authors.md"
+);
+page!(
+    #[cfg(any(all(feature = "memory", feature = "postcard", feature = "lz4"), not(doctest)))]
+    testing,
+    "docs/testing.md"
+);
+page!(design, "docs/design.md");
+page!(simulation, "docs/simulation.md");
+page!(fault_suite, "docs/fault-suite.md");
+page!(format, "docs/format.md");
+page!(format_file_store, "docs/format-file-store.md");
+page!(format_object_store, "docs/format-object-store.md");
+page!(format_documents, "docs/format-documents.md");
+page!(format_archive, "docs/format-archive.md");
+page!(changelog, "CHANGELOG.md");

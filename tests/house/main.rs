@@ -14,5 +14,6 @@ mod account;
 mod architecture;
 mod circles;
 mod names;
+mod pages;
 #[cfg(all(feature = "memory", feature = "postcard", feature = "lz4", feature = "cache"))]
 mod public_api;
