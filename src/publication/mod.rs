@@ -9,6 +9,7 @@ mod details;
 mod id;
 mod list;
 mod part;
+mod removal;
 mod status;
 mod stored;
 
@@ -16,7 +17,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::store::Page;
 use crate::timestamp::Timestamp;
 
@@ -25,6 +26,7 @@ pub use details::PublicationDetails;
 pub use id::PublicationId;
 pub use list::PublicationsRequest;
 pub use part::PublicationPart;
+pub use removal::ArtifactRemoval;
 pub use status::{PublicationFailure, PublicationStatus};
 pub use stored::StorePublications;
 
@@ -119,4 +121,36 @@ pub trait PublicationStore: fmt::Debug + Send + Sync {
     ///   free. Deleting a missing one does nothing.
     /// - **P-51** A call that began before does not bring it back.
     async fn delete(&self, project: &str, id: PublicationId) -> Result<(), Error>;
+
+    /// Returns which artifacts of a project are being removed; `None` if that was never stored.
+    ///
+    /// The default implementation is for stores that keep no removals, and returns `None`. Artifacts
+    /// to which no publication refers then remain.
+    async fn removal(&self, project: &str) -> Result<Option<ArtifactRemoval>, Error> {
+        let _ = project;
+        Ok(None)
+    }
+
+    /// Replaces the removal of a project. Returns whether it was replaced.
+    ///
+    /// The default implementation fails with [`Unsupported`](crate::ErrorKind::Unsupported).
+    ///
+    /// # Obligations (unless it is unsupported)
+    /// - **P-60** It is replaced if and only if the revision of the stored one is exactly one lower;
+    ///   0 if there is none. Of several calls with one revision and different removals, at most one
+    ///   returns true.
+    /// - **P-61** A call whose answer is lost can be repeated: if the stored one equals the new one,
+    ///   the answer is true.
+    /// - **P-62** What is returned later equals what was stored. A call with a removal that
+    ///   [`ArtifactRemoval::check`] refuses fails with
+    ///   [`InvalidInput`](crate::ErrorKind::InvalidInput) and stores nothing.
+    async fn replace_removal(
+        &self,
+        project: &str,
+        removal: &ArtifactRemoval,
+    ) -> Result<bool, Error> {
+        let _ = (project, removal);
+        let message = "this store keeps no removals of artifacts";
+        Err(Error::new(ErrorKind::Unsupported, "remove artifacts", message))
+    }
 }

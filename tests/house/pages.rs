@@ -66,9 +66,9 @@ fn each_link_between_pages_leads_to_a_page_and_a_heading() {
         let module = file.trim_end_matches(".md").to_lowercase().replace('-', "_");
         let anchor = if anchor.is_empty() { String::new() } else { format!("#{anchor}") };
         let end = format!("crate::guide::{module}{anchor}");
-        let defined = mounted.lines().any(|line| {
-            line.starts_with(&format!("[{link}]: ")) && line.ends_with(end.as_str())
-        });
+        let defined = mounted
+            .lines()
+            .any(|line| line.starts_with(&format!("[{link}]: ")) && line.ends_with(end.as_str()));
         assert!(defined, "src/guide/links.md has [{link}]: {end}");
     }
     assert_eq!(mounted.lines().count(), used.len(), "src/guide/links.md has no others");

@@ -229,13 +229,19 @@ fn the_artifacts_in_object_stores_are_exported_and_cross_threads() {
 #[test]
 fn the_publications_are_exported_and_cross_threads() {
     use snapfold::publication::{
-        Publication, PublicationCreated, PublicationDetails, PublicationFailure, PublicationId,
-        PublicationPart, PublicationStatus, PublicationStore, PublicationsRequest,
+        ArtifactRemoval, Publication, PublicationCreated, PublicationDetails, PublicationFailure,
+        PublicationId, PublicationPart, PublicationStatus, PublicationStore, PublicationsRequest,
         StorePublications,
     };
     crosses_threads::<(StorePublications, PublicationsRequest<'static>)>();
     prints::<(StorePublications, PublicationsRequest<'_>)>();
-    is_value::<(Publication, PublicationCreated, PublicationDetails, PublicationFailure)>();
+    is_value::<(
+        Publication,
+        ArtifactRemoval,
+        PublicationCreated,
+        PublicationDetails,
+        PublicationFailure,
+    )>();
     is_value::<(PublicationId, PublicationPart, PublicationStatus)>();
     let _: Option<&dyn PublicationStore> = None;
     #[cfg(feature = "conformance")]
@@ -275,13 +281,14 @@ fn the_urls_of_uploads_are_exported_and_cross_threads() {
 #[test]
 fn the_publisher_is_exported_and_crosses_threads() {
     use snapfold::service::publish::{
-        PartUpload, PublicationObserver, PublishError, PublishOptions, PublishRefusal,
-        PublishRequest, PublishSweep, Published, Publisher, PublisherBuilder, WrongPart,
+        PartUpload, PublicationObserver, PublishCollection, PublishError, PublishOptions,
+        PublishRefusal, PublishRequest, PublishSweep, Published, Publisher, PublisherBuilder,
+        WrongPart,
     };
     crosses_threads::<(Publisher, PublisherBuilder, PublishError)>();
     prints::<(Publisher, PublisherBuilder, PublishError)>();
     is_value::<(PublishOptions, PublishRequest, Published, PartUpload)>();
-    is_value::<(PublishRefusal, PublishSweep, WrongPart)>();
+    is_value::<(PublishCollection, PublishRefusal, PublishSweep, WrongPart)>();
     let _: Option<&dyn PublicationObserver> = None;
 }
 

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use snapfold::conformance::{self, Case, PublicationFactory, publication_cases};
 use snapfold::publication::{
-    Publication, PublicationCreated, PublicationId, PublicationStatus, PublicationStore,
-    PublicationsRequest, StorePublications,
+    ArtifactRemoval, Publication, PublicationCreated, PublicationId, PublicationStatus,
+    PublicationStore, PublicationsRequest, StorePublications,
 };
 use snapfold::store::Page;
 use snapfold::{BoxError, Error, ErrorKind, MemoryStore, Timestamp};
@@ -44,6 +44,12 @@ const LIES: &[(&str, &[&str])] = &[
     ("keeps the key of what was deleted", &["P-50"]),
     ("lists what was deleted", &["P-50"]),
     ("says that it replaces what was deleted", &["P-51"]),
+    ("takes any removal", &["P-60"]),
+    ("says that it stored every removal with the next revision", &["P-60"]),
+    ("stores no removal again", &["P-61"]),
+    ("forgets until when somebody removes", &["P-62"]),
+    ("takes too many artifacts", &["P-62"]),
+    ("has one removal for all projects", &["P-01"]),
 ];
 
 #[derive(Debug, Default)]
@@ -257,6 +263,42 @@ impl PublicationStore for Mutant {
         let there = there.filter(|it| failed(it) && it.revision == 5);
         self.shared().deleted.extend(there);
         self.store.delete(&project, id).await
+    }
+
+    async fn removal(&self, project: &str) -> Result<Option<ArtifactRemoval>, Error> {
+        let one = self.is("has one removal for all projects");
+        self.store.removal(if one { "p" } else { project }).await
+    }
+
+    async fn replace_removal(
+        &self,
+        project: &str,
+        removal: &ArtifactRemoval,
+    ) -> Result<bool, Error> {
+        let project = if self.is("has one removal for all projects") { "p" } else { project };
+        let mut next = removal.clone();
+        // In one case of the kit only.
+        if self.is("forgets until when somebody removes") && next.revision == 41 {
+            next.until = Timestamp::MAX;
+        }
+        if self.is("takes too many artifacts") && next.check().is_err() && next.revision == 2 {
+            next.artifacts = next.artifacts.into_iter().take(1_000).collect();
+        }
+        let there = self.store.removal(project).await?;
+        let last = there.as_ref().map_or(0, |there| there.revision);
+        if self.is("stores no removal again") && there.as_ref() == Some(&next) {
+            return Ok(false);
+        }
+        if self.is("takes any removal") && next.revision > last + 1 && next.check().is_ok() {
+            next.revision = last + 1;
+        }
+        let says_so = self.is("says that it stored every removal with the next revision");
+        if says_so && last + 1 == next.revision {
+            tokio::task::yield_now().await;
+            self.store.replace_removal(project, &next).await?;
+            return Ok(true);
+        }
+        self.store.replace_removal(project, &next).await
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Names {
     pub(super) unsealed: String,
     /// Artifacts that are published together.
     pub(super) publications: String,
+    /// Artifacts that are being removed.
+    pub(super) removals: String,
     /// The index of publications by their request keys, without its schema.
     pub(super) by_request: String,
     /// Functions, without their parentheses.
@@ -68,6 +70,7 @@ impl Names {
             immutable: name("_immutable")?,
             unsealed: name("_unsealed")?,
             publications: name("_publication")?,
+            removals: name("_removal")?,
             by_request: quote("index", &format!("{table}_pub_request"), 0)?,
             moves_only: name("_moves_only")?,
             is_plain: name("_is_plain")?,

@@ -1,15 +1,15 @@
-//! The migration that adds publications. It does not depend on features, so that the number of a
+//! The migration that adds publications and what is being removed. It does not depend on features, so that the number of a
 //! migration means the same in every build.
 
 use super::names::Names;
 
-/// Adds the table of publications. Its column `tenant` is the project, which is what row-level
-/// security goes by.
+/// Adds the tables of publications and of the artifacts that are being removed. Their column `tenant`
+/// is the project, which is what row-level security goes by.
 ///
 /// A collection can be as long as an entry of an index, so the index has its hash. A statement
 /// compares both.
 pub(super) fn up(names: &Names) -> String {
-    let Names { publications, by_request, .. } = names;
+    let Names { publications, by_request, removals, .. } = names;
     format!(
         r#"CREATE TABLE {publications} (
              tenant text COLLATE "C" NOT NULL,
@@ -51,10 +51,18 @@ pub(super) fn up(names: &Names) -> String {
            COMMENT ON COLUMN {publications}.parts IS
              'name: {{size, sha256, type: declared; stored: {{size, sha256, type}}}}';
            COMMENT ON COLUMN {publications}.request_key IS
-             'unique in the tenant, except for failed ones';"#
+             'unique in the tenant, except for failed ones';
+           CREATE TABLE {removals} (
+             tenant text COLLATE "C" PRIMARY KEY,
+             revision bigint NOT NULL,
+             artifacts bytea NOT NULL CHECK (length(artifacts) % 32 = 0),
+             until bigint NOT NULL
+           );
+           COMMENT ON TABLE {removals} IS
+             'Artifacts that are being removed: their SHA-256, 32 bytes each.';"#
     )
 }
 
 pub(super) fn down(names: &Names) -> String {
-    format!("DROP TABLE {};", names.publications)
+    format!("DROP TABLE {}, {};", names.publications, names.removals)
 }

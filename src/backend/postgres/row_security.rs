@@ -36,8 +36,9 @@ impl Operation for Secure<'_> {
     async fn run(&mut self, session: &mut Session<'_>) -> Result<(), CallFailure> {
         let mut transaction = session.connection.begin().await?;
         lock(&mut transaction, self.names.lock, self.lock_timeout).await?;
-        let Names { snapshots, schedules, daily, audit, unsealed, publications, .. } = self.names;
-        for table in [snapshots, schedules, daily, audit, unsealed, publications] {
+        let Names { snapshots, schedules, daily, audit, unsealed, publications, removals, .. } =
+            self.names;
+        for table in [snapshots, schedules, daily, audit, unsealed, publications, removals] {
             run(&mut transaction, &table_sql(table, self.binding)).await?;
         }
         transaction.commit().await?;

@@ -6,6 +6,7 @@ pub(super) mod context;
 mod expiry;
 mod hostile;
 mod lists;
+mod removals;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,8 +30,14 @@ pub trait PublicationFactory: Send + Sync {
 }
 
 /// The tables of all levels, in order.
-const TABLES: &[&[Case]] =
-    &[changes::CASES, lists::CASES, expiry::CASES, hostile::CASES, concurrent::CASES];
+const TABLES: &[&[Case]] = &[
+    changes::CASES,
+    lists::CASES,
+    expiry::CASES,
+    removals::CASES,
+    hostile::CASES,
+    concurrent::CASES,
+];
 /// A case may take twenty times as long.
 const PATIENCE: Duration = Duration::from_secs(6);
 /// The seed of all random choices, except for the ids.

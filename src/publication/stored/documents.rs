@@ -4,22 +4,26 @@ use std::sync::Arc;
 
 use super::content::Content;
 use super::marker::{OpenMarker, unmark_open};
-use super::operation::READ;
+use super::operation::{READ, WRITE};
 use super::place::PublicationPlace;
 use crate::error::Error;
 use crate::publication::Publication;
 use crate::store::SnapshotStore;
 use crate::store::document::Documents;
+use crate::store::edition::Editions;
 
 #[derive(Clone)]
 pub(super) struct PublicationDocuments {
     pub(super) store: Arc<dyn SnapshotStore>,
     pub(super) documents: Documents,
+    /// Documents of which only the last versions are kept.
+    pub(super) editions: Editions,
 }
 
 impl PublicationDocuments {
     pub(super) fn new(store: Arc<dyn SnapshotStore>) -> Self {
-        Self { documents: Documents::new(Arc::clone(&store), READ), store }
+        let documents = Documents::new(Arc::clone(&store), READ);
+        Self { editions: Editions::new(documents.clone(), WRITE), documents, store }
     }
 
     /// Returns the newest version at a place, and its content.

@@ -10,10 +10,11 @@
 //! | `snapfold.publication-buckets` | project | empty | bucket + 1 | a bucket that has been used |
 //! | `snapfold.publication-bucket` | project | bucket | place + 1 | an entry of the list |
 //! | `snapfold.publication-open` | empty | empty | expiry and hash | a publication that has not ended |
+//! | `snapfold.publication-removal` | project | empty | revision | the artifacts that are being removed |
 //!
 //! # Invariants
 //! 1. *The first kind is the truth.* A publication exists if its newest version there is not "gone".
-//!    The others only lead to it, and what they say in vain is skipped.
+//!    The next four only lead to it, and what they say in vain is skipped.
 //! 2. *A version that was taken stays taken.* Nothing of the first two kinds is deleted. Deleting
 //!    takes the next version for "gone" and overwrites the earlier ones with "gone". So a node that
 //!    stalled can neither bring a publication back nor replace another one.
@@ -41,6 +42,7 @@ mod list;
 mod marker;
 mod operation;
 mod place;
+mod removal;
 
 use std::fmt;
 use std::sync::Arc;
@@ -48,7 +50,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    Publication, PublicationCreated, PublicationId, PublicationStore, PublicationsRequest,
+    ArtifactRemoval, Publication, PublicationCreated, PublicationId, PublicationStore,
+    PublicationsRequest,
 };
 use crate::error::Error;
 use crate::store::document::Race;
@@ -75,6 +78,8 @@ use place::PublicationPlace;
 /// | [`list`](PublicationStore::list) | at most 18 lists and reads of 320 publications |
 /// | [`expired`](PublicationStore::expired) | a list and 2 reads for each 64 that have expired |
 /// | [`delete`](PublicationStore::delete) | overwrites every revision with a byte |
+/// | [`removal`](PublicationStore::removal) | 1 read |
+/// | [`replace_removal`](PublicationStore::replace_removal) | 2 reads and 1 put |
 ///
 /// Each revision stays in the store. Where a store limits the snapshots of one aggregate (object
 /// storage: 4,096), that limits the revisions of a publication, the publications of a project in
@@ -167,6 +172,18 @@ impl PublicationStore for StorePublications {
 
     async fn delete(&self, project: &str, id: PublicationId) -> Result<(), Error> {
         delete::delete(&self.0, project, id).await
+    }
+
+    async fn removal(&self, project: &str) -> Result<Option<ArtifactRemoval>, Error> {
+        removal::get(&self.0, project).await
+    }
+
+    async fn replace_removal(
+        &self,
+        project: &str,
+        removal: &ArtifactRemoval,
+    ) -> Result<bool, Error> {
+        removal::replace(&self.0, project, removal).await
     }
 }
 

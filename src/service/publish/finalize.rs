@@ -19,8 +19,9 @@ impl Publisher {
     /// [`ArtifactStore::finish`]: crate::artifact::ArtifactStore::finish
     ///
     /// # Errors
-    /// [`PublishRefusal::Unknown`], [`Failed`](PublishRefusal::Failed) or
-    /// [`Incomplete`](PublishRefusal::Incomplete), or a store failed.
+    /// [`PublishRefusal::Unknown`], [`Failed`](PublishRefusal::Failed),
+    /// [`Incomplete`](PublishRefusal::Incomplete) or [`Removing`](PublishRefusal::Removing), or a
+    /// store failed.
     pub async fn finalize(
         &self,
         project: &str,
@@ -37,6 +38,8 @@ impl Publisher {
                 }
                 found => found?,
             };
+            // Before the artifacts are verified.
+            self.check_removal(&publication).await?;
             let before = publication.clone();
             let mut wrong = BTreeMap::new();
             let name = id.to_string();

@@ -3,6 +3,7 @@
 
 mod begin;
 mod builder;
+mod collect;
 mod finalize;
 mod observer;
 mod options;
@@ -17,6 +18,7 @@ mod sweep;
 mod urls;
 
 pub use builder::PublisherBuilder;
+pub use collect::PublishCollection;
 pub use observer::PublicationObserver;
 pub use options::PublishOptions;
 pub use publisher::Publisher;

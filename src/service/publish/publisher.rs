@@ -35,8 +35,7 @@ pub(super) const MAX_TURNS: usize = 64;
 /// An artifact of the project that is stored already need not be sent again: whoever may publish in a
 /// project and knows the hash of an artifact of the same project can refer to it.
 ///
-/// Artifacts to which no publication refers are not deleted: another node could just be referring to
-/// one of them, and the stores cannot tell.
+/// Artifacts to which no publication refers any more are removed by [`collect`](Self::collect).
 ///
 /// ```
 /// use snapfold::artifact::in_one_piece;

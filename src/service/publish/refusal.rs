@@ -32,6 +32,9 @@ pub enum PublishRefusal {
     TooManyPending(usize),
     /// As many artifacts are being received as may be at the same time.
     Busy,
+    /// One of the artifacts is just being removed, because no publication referred to it before.
+    /// Finalise again.
+    Removing,
 }
 
 /// What is wrong with an artifact.
@@ -121,6 +124,7 @@ impl fmt::Display for PublishRefusal {
             Self::TooLarge(most) => write!(f, "the artifact has more than {most} bytes"),
             Self::TooManyPending(most) => write!(f, "{most} publications are pending"),
             Self::Busy => f.write_str("too many artifacts are being received"),
+            Self::Removing => f.write_str("an old copy of an artifact is being removed"),
         }
     }
 }

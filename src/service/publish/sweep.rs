@@ -26,7 +26,7 @@ impl Publisher {
     /// more than the validity and an hour ago and were never finished. Call it every few minutes, on
     /// one node or on several.
     ///
-    /// Artifacts remain, also those to which no publication refers.
+    /// Artifacts remain: [`collect`](Self::collect) removes those to which no publication refers.
     ///
     /// # Errors
     /// Those of the stores. What was done so far remains done.

@@ -1,6 +1,7 @@
 //! Publications over HTTP.
 
 mod artifacts;
+mod collected;
 mod document;
 mod flow;
 mod hostile;

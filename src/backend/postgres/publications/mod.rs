@@ -3,6 +3,7 @@
 mod calls;
 mod parts;
 mod publication_store;
+mod removals;
 mod rows;
 
 pub use publication_store::PostgresPublications;

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use sqlx::postgres::PgRow;
 
 use super::calls::{PublicationRead, PublicationWrite, WRITE};
+use super::removals::{self, removal_of};
 use super::rows::{assignments, bind, names, parameters, publication_of, selection, unchanged};
 use crate::backend::postgres::call::Call;
 use crate::backend::postgres::key_text::{KeyText, encode};
@@ -11,7 +12,8 @@ use crate::backend::postgres::statement::Bound;
 use crate::backend::postgres::store::PostgresStore;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::publication::{
-    Publication, PublicationCreated, PublicationId, PublicationStore, PublicationsRequest,
+    ArtifactRemoval, Publication, PublicationCreated, PublicationId, PublicationStore,
+    PublicationsRequest,
 };
 use crate::store::Page;
 use crate::timestamp::Timestamp;
@@ -242,6 +244,44 @@ impl PublicationStore for PostgresPublications {
             )
         };
         self.write(Call::change("$3", sql, |query| of(query, &key, id))).await.map(drop)
+    }
+
+    async fn removal(&self, project: &str) -> Result<Option<ArtifactRemoval>, Error> {
+        let key = key_of(project)?;
+        let sql = format!(
+            "SELECT revision, artifacts, until FROM {} WHERE tenant = $1",
+            self.store.names().removals
+        );
+        let call = Call::ask(&sql, "", |query| query.bind(key.tenant.to_string()));
+        self.read(call).await?.first().map(removal_of).transpose()
+    }
+
+    async fn replace_removal(
+        &self,
+        project: &str,
+        removal: &ArtifactRemoval,
+    ) -> Result<bool, Error> {
+        removal.check()?;
+        let key = key_of(project)?;
+        let table = &self.store.names().removals;
+        let sql = |meant: &str| {
+            format!(
+                "INSERT INTO {table} AS t (tenant, revision, artifacts, until) \
+                 SELECT $1::text, $2::int8, $3::bytea, $4::int8 \
+                 WHERE ($2::int8 = 1 OR EXISTS (SELECT 1 FROM {table} WHERE tenant = $1::text)) \
+                   AND {meant} \
+                 ON CONFLICT (tenant) DO UPDATE SET revision = excluded.revision, \
+                   artifacts = excluded.artifacts, until = excluded.until \
+                   WHERE t.revision = excluded.revision - 1 \
+                 RETURNING 1"
+            )
+        };
+        let call = Call::change("$5", sql, |query| removals::bind(query, &key, removal));
+        if !self.write(call).await?.is_empty() {
+            return Ok(true);
+        }
+        // It may have been this call, or the one before, whose answer was lost.
+        Ok(self.removal(project).await?.as_ref() == Some(removal))
     }
 }
 

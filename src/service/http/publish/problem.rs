@@ -33,7 +33,7 @@ pub(super) fn problem_of(error: PublishError) -> HttpProblem {
         }
         PublishRefusal::TooLarge(_) => HttpProblem::new(ProblemKind::LARGE_BODY).detail(detail),
         PublishRefusal::TooManyPending(_) => HttpProblem::too_many_pending(detail),
-        PublishRefusal::Busy => HttpProblem::busy(detail),
+        PublishRefusal::Busy | PublishRefusal::Removing => HttpProblem::busy(detail),
     }
 }
 
