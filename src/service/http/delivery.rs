@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use tower_service::Service;
 
@@ -223,6 +223,12 @@ impl Delivery {
             (known.permit(request, &target)?, body)
         } else {
             let permit = known.permit(request, &target)?;
+            if resource == PublishResource::Begin && publish::is_form(&request.headers) {
+                let mut answer =
+                    publish::publish_form(&self.0, request, &permit, media, body).await;
+                permit.describe(headers_of(&mut answer));
+                return answer;
+            }
             let body = if target.route.takes_body() {
                 read_request(body, publish::MAX_BODY).await?
             } else {
@@ -250,11 +256,15 @@ impl Delivery {
             }
             _ => read::answer(&self.0, request, permit, media).await,
         };
-        permit.describe(match &mut answer {
-            Ok(response) => response.headers_mut(),
-            Err(problem) => problem.headers(),
-        });
+        permit.describe(headers_of(&mut answer));
         answer
+    }
+}
+
+fn headers_of(answer: &mut Result<Response<DeliveryBody>, HttpProblem>) -> &mut HeaderMap {
+    match answer {
+        Ok(response) => response.headers_mut(),
+        Err(problem) => problem.headers(),
     }
 }
 

@@ -20,6 +20,8 @@ pub(super) struct HttpProblem {
     detail: String,
     /// The parameter of the query that is wrong.
     parameter: Option<String>,
+    /// What is wrong with each artifact of a publication, by name.
+    artifacts: Option<Map<String, Value>>,
     headers: Box<HeaderMap>,
     /// For the logs of the application.
     cause: Option<Error>,
@@ -29,7 +31,7 @@ impl HttpProblem {
     #[cold]
     pub(super) fn new(kind: &'static ProblemKind) -> Self {
         let (detail, headers) = (String::new(), Box::default());
-        Self { kind, detail, parameter: None, headers, cause: None }
+        Self { kind, detail, parameter: None, artifacts: None, headers, cause: None }
     }
 
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
@@ -183,6 +185,13 @@ impl HttpProblem {
         self
     }
 
+    /// Says what is wrong with each artifact of a publication, by name.
+    #[cfg(feature = "publish")]
+    pub(super) fn artifacts(mut self, artifacts: Map<String, Value>) -> Self {
+        self.artifacts = Some(artifacts);
+        self
+    }
+
     fn header(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
@@ -206,7 +215,7 @@ impl HttpProblem {
         media: Media,
         with_body: bool,
     ) -> Response<DeliveryBody> {
-        let Self { kind, detail, parameter, headers, cause } = self;
+        let Self { kind, detail, parameter, artifacts, headers, cause } = self;
         let &ProblemKind { status, code, title, .. } = kind;
         let kind = kind.uri(prefix);
         let mut members = Map::new();
@@ -227,6 +236,11 @@ impl HttpProblem {
         match parameter {
             Some(name) if is_document => put("source", json!({ "parameter": name })),
             Some(name) => put("parameter", name.into()),
+            None => None,
+        };
+        match artifacts {
+            Some(wrong) if is_document => put("meta", json!({ "artifacts": wrong })),
+            Some(wrong) => put("artifacts", wrong.into()),
             None => None,
         };
         let (media_type, document) = if is_document {

@@ -1,6 +1,8 @@
 //! Publications: artifacts that clients send, checked and published together ([`Publisher`]), and the
 //! URLs with which they send them to a server of this crate ([`UploadUrls`]).
 
+#[cfg(feature = "http")]
+mod at_once;
 mod begin;
 mod builder;
 mod collect;

@@ -33,6 +33,18 @@ impl Publisher {
     ) -> Result<Publication, PublishError> {
         let publication = self.pending(project, id).await?;
         let part = awaited(&publication, name)?;
+        let artifact = self.keep(project, part, content_type, content).await?;
+        self.record(project, id, name, &artifact).await
+    }
+
+    /// Stores content if it is what a part declares.
+    pub(crate) async fn keep(
+        &self,
+        project: &str,
+        part: &PublicationPart,
+        content_type: Option<&str>,
+        content: ArtifactContent,
+    ) -> Result<Artifact, PublishError> {
         let content_type = match (&part.content_type, content_type) {
             (Some(declared), Some(given)) if given.eq_ignore_ascii_case(declared) => declared,
             (Some(declared), _) => {
@@ -41,10 +53,10 @@ impl Publisher {
             }
             (None, given) => given.unwrap_or(Artifact::UNKNOWN_TYPE),
         };
-        let artifact = if let Some(declared) = part.declared() {
+        if let Some(declared) = part.declared() {
             let artifact = declared.content_type(content_type);
             self.put(project, &artifact, content).await?;
-            artifact
+            Ok(artifact)
         } else {
             let Ok(_place) = self.0.places.try_acquire() else {
                 return Err(PublishRefusal::Busy.into());
@@ -55,9 +67,8 @@ impl Publisher {
                 return Err(PublishRefusal::Wrong(WrongPart::Hash).into());
             }
             self.put(project, &artifact, in_one_piece(content)).await?;
-            artifact
-        };
-        self.record(project, id, name, &artifact).await
+            Ok(artifact)
+        }
     }
 
     async fn put(

@@ -4,6 +4,7 @@ mod artifacts;
 mod collected;
 mod document;
 mod flow;
+mod forms;
 mod hostile;
 mod idle;
 mod press;

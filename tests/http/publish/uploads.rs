@@ -196,3 +196,19 @@ async fn what_the_storage_takes_itself_is_verified_when_it_is_finalised() {
     assert_eq!(artifacts["a"]["stored"], false);
     assert_eq!(press.finalize(&id).await.status, 422);
 }
+
+#[tokio::test]
+async fn who_guesses_signatures_is_slowed_down_and_nobody_else() {
+    let press = Press::new();
+    let (_, artifacts) = press.begin(json!({ "a": true })).await;
+    let url = href(&artifacts, "a");
+    let wrong = format!("{url}0");
+    let mut statuses = Vec::new();
+    for _ in 0..601 {
+        statuses.push(press.put(&wrong, &[], "x").await.status.as_u16());
+    }
+    assert_eq!((statuses[0], statuses[599], statuses[600]), (403, 403, 429));
+    assert_eq!(press.put(&url, &[], "x").await.status, 201);
+    press.wait(60);
+    assert_eq!(press.put(&wrong, &[], "x").await.status, 403);
+}

@@ -103,6 +103,16 @@ impl Gate {
         self.identify(request, target.route.permission, access).await?.permit(request, target)
     }
 
+    /// What is answered to wrong credentials. Who guesses is slowed down. Nobody else is: valid ones
+    /// are not counted here.
+    pub(crate) fn wrong_guess(&self, problem: HttpProblem) -> HttpProblem {
+        let Self::Guarded(_, limiter) = self else { return problem };
+        match limiter.count_failure() {
+            Counted::Exceeded { wait, .. } => HttpProblem::too_many(wait),
+            _ => problem,
+        }
+    }
+
     /// Finds out who sends a request that needs a permission, or says why it is refused whatever its
     /// target is.
     pub(crate) async fn identify<'n>(
@@ -120,11 +130,7 @@ impl Gate {
         };
         let Some(principal) = known.map_err(HttpProblem::unchecked)? else {
             note(access, AccessKind::Unknown, "");
-            // Who guesses is slowed down. Nobody else is: valid credentials are not counted here.
-            return Err(match limiter.count_failure() {
-                Counted::Exceeded { wait, .. } => HttpProblem::too_many(wait),
-                _ => HttpProblem::unauthorized(),
-            });
+            return Err(self.wrong_guess(HttpProblem::unauthorized()));
         };
         let counted = limiter.count(&principal.name, principal.quota);
         if let Counted::Exceeded { wait, .. } = &counted {

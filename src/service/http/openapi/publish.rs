@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::schemas::{
-    closed, content, header, header_parameter, link, list, moved, reference, text,
+    closed, content, header, header_parameter, idempotency_key, link, list, moved, reference, text,
 };
 use crate::service::http::media::Media;
 use crate::service::http::publish::PublishResource;
@@ -21,7 +21,12 @@ pub(super) fn request_body(resource: PublishResource) -> Option<Value> {
         _ => return None,
     };
     let schema = json!({ "schema": reference(name) });
-    Some(json!({ "required": true, "content": { Media::Json.name(): schema } }))
+    let mut content = Map::from_iter([(Media::Json.name().to_owned(), schema)]);
+    if resource == PublishResource::Begin {
+        let schema = json!({ "schema": reference("PublishForm") });
+        content.insert("multipart/form-data".to_owned(), schema);
+    }
+    Some(json!({ "required": true, "content": content }))
 }
 
 /// The answers that are no problems.
@@ -44,7 +49,8 @@ pub(super) fn answers(resource: PublishResource) -> Map<String, Value> {
         PublishResource::Begin => {
             put(StatusCode::OK, "The same request began it before.", once(), document());
             let place = json!({ "Location": header("The path of the publication.") });
-            put(StatusCode::CREATED, "It was begun.", place, document());
+            let about = "It was begun, or, if the body is a form, it is completed.";
+            put(StatusCode::CREATED, about, place, document());
         }
         PublishResource::List => {
             put(StatusCode::OK, "A page of the list.", tag(), content(&list("Publication")));
@@ -125,7 +131,7 @@ pub(super) fn headers(resource: PublishResource) -> Vec<Value> {
         PublishResource::List | PublishResource::One | PublishResource::Upload => Vec::new(),
         _ => {
             let about = "The same request with the same key is made once.";
-            vec![header_parameter("Idempotency-Key", about, &text())]
+            vec![idempotency_key(about)]
         }
     }
 }
@@ -188,6 +194,12 @@ fn of_requests() -> Value {
     by_document.insert("artifacts".to_owned(), artifacts);
     json!({
         "Publish": closed(&[], &publish.into()),
+        "PublishForm": {
+            "type": "object",
+            "description": "What is said about the publication first, then each artifact as a file.",
+            "properties": { "publication": reference("Publish") },
+            "additionalProperties": { "type": "string", "format": "binary" },
+        },
         "PublishSnapshot": {
             "type": "object",
             "required": ["project_id"],

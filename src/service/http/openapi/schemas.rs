@@ -24,6 +24,22 @@ pub(super) fn header_parameter(name: &str, about: &str, schema: &Value) -> Value
     json!({ "name": name, "in": "header", "description": about, "schema": schema })
 }
 
+/// What is wrong with the artifacts of a publication.
+fn wrong_artifacts() -> Value {
+    let names = ["missing", "wrong-size", "wrong-hash", "wrong-type", "wrong-record"];
+    json!({
+        "type": "object",
+        "description": "What is wrong with each artifact of a publication.",
+        "additionalProperties": { "enum": names },
+    })
+}
+
+/// The header that tells a repeated request from a new one.
+pub(super) fn idempotency_key(about: &str) -> Value {
+    let key = json!({ "type": "string", "minLength": 1, "maxLength": 255 });
+    header_parameter("Idempotency-Key", about, &key)
+}
+
 pub(super) fn text() -> Value {
     json!({ "type": "string" })
 }
@@ -134,6 +150,7 @@ fn of_reads() -> Value {
             "title": text(),
             "detail": text(),
             "parameter": { "type": "string", "description": "The parameter that is wrong." },
+            "artifacts": wrong_artifacts(),
         })),
         "ProblemDescription": closed(&["type", "status", "title", "meaning", "remedy"], &json!({
             "type": { "type": "string", "format": "uri-reference" },
@@ -152,6 +169,7 @@ fn of_reads() -> Value {
                     "detail": text(),
                     "links": closed(&["type"], &json!({ "type": link() })),
                     "source": closed(&["parameter"], &json!({ "parameter": text() })),
+                    "meta": closed(&["artifacts"], &json!({ "artifacts": wrong_artifacts() })),
                 }),
             ) },
         })),

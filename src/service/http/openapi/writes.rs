@@ -58,7 +58,7 @@ pub(super) fn headers(action: WriteAction) -> Vec<Value> {
     let parameter = |name, about| schemas::header_parameter(name, about, &schemas::text());
     let once =
         "Makes the request once: the same one with the same key gets the first answer again.";
-    let mut headers = vec![parameter("Idempotency-Key", once)];
+    let mut headers = vec![schemas::idempotency_key(once)];
     if action.can_wait() {
         headers.push(parameter("Prefer", "`respond-async` lets a job do it (RFC 7240)."));
     }

@@ -1,22 +1,19 @@
 //! Taking an artifact at its signed URL.
 
-use std::pin::pin;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
 
-use bytes::{Buf as _, Bytes};
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body::Body;
-use http_body_util::BodyDataStream;
 
+use super::body_pieces::{BodyPieces, EarlyEnd, ended_early};
 use super::problem::problem_of;
 use super::publishing::{Publishing, grant};
 use crate::artifact::ArtifactContent;
-use crate::error::{BoxError, Error, ErrorKind};
+use crate::error::BoxError;
 use crate::publication::{Publication, PublicationPart};
 use crate::service::http::body::DeliveryBody;
 use crate::service::http::problem::HttpProblem;
@@ -24,12 +21,6 @@ use crate::service::http::problem_kind::ProblemKind;
 use crate::service::http::route::Target;
 use crate::service::http::served::Served;
 use crate::service::publish::{PublishRefusal, UploadUrlVerdict, WrongPart};
-
-/// How long a client may take to send the next piece of a body.
-const PIECE_WITHIN: Duration = Duration::from_secs(30);
-
-/// Why the body of a request ended early, as its client sees it.
-type EarlyEnd = Arc<OnceLock<&'static ProblemKind>>;
 
 /// Takes an artifact. Needs no credentials: whoever has the URL may send it once.
 pub(crate) async fn upload<B>(
@@ -43,7 +34,12 @@ where
 {
     let publishing = served.publishing()?;
     let name = &target.last;
-    let publication = granted(publishing, request, target).await?;
+    let publication = match granted(publishing, request, target).await {
+        Err(problem) if problem.code() == ProblemKind::WRONG_SIGNATURE.code => {
+            return Err(served.gate.wrong_guess(problem));
+        }
+        granted => granted?,
+    };
     let part = publication.parts.get(name).ok_or_else(wrong_signature)?;
     let length = checked_length(publishing, &request.headers, part)?;
     let content_type = one(&request.headers, &CONTENT_TYPE)?;
@@ -132,32 +128,22 @@ fn content<B>(body: B, length: u64, early: EarlyEnd) -> ArtifactContent
 where
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
-    let body = Box::pin(BodyDataStream::new(body));
-    let pieces = stream::unfold(Some((body, length)), move |left| {
+    let pieces = stream::unfold(Some((BodyPieces::of(body), length)), move |left| {
         let early = Arc::clone(&early);
         async move {
             let (mut body, length) = left?;
-            let ended = |kind: &'static ProblemKind| {
+            let ended = |kind| {
                 let _ = early.set(kind);
-                let message = "the body of the request ended too early";
-                let error = Error::new(ErrorKind::InvalidInput, "receive an artifact", message);
-                Some((Err(error), None))
+                Some((Err(ended_early()), None))
             };
-            let next = {
-                let next = pin!(body.next());
-                tokio::time::timeout(PIECE_WITHIN, next).await
-            };
-            match next {
-                Err(_) => ended(ProblemKind::SLOW_BODY),
+            match body.next().await {
+                Err(kind) => ended(kind),
                 Ok(None) if length == 0 => None,
-                Ok(Some(Ok(mut piece))) => {
-                    let piece: Bytes = piece.copy_to_bytes(piece.remaining());
-                    match length.checked_sub(piece.len() as u64) {
-                        Some(rest) => Some((Ok(piece), Some((body, rest)))),
-                        None => ended(ProblemKind::BROKEN_BODY),
-                    }
-                }
-                Ok(None | Some(Err(_))) => ended(ProblemKind::BROKEN_BODY),
+                Ok(Some(piece)) => match length.checked_sub(piece.len() as u64) {
+                    Some(rest) => Some((Ok(piece), Some((body, rest)))),
+                    None => ended(ProblemKind::BROKEN_BODY),
+                },
+                Ok(None) => ended(ProblemKind::BROKEN_BODY),
             }
         }
     });

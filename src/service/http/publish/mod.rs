@@ -2,9 +2,11 @@
 
 mod asked;
 mod begin;
+mod body_pieces;
 mod by_document;
 mod direct_upload;
 mod end;
+mod in_one;
 mod problem;
 mod publication_document;
 mod publishing;
@@ -19,6 +21,7 @@ use http::request::Parts;
 
 pub(super) use by_document::project_of;
 pub(super) use direct_upload::upload;
+pub(super) use in_one::{is_form, publish as publish_form};
 pub(super) use problem::known;
 pub(super) use publication_document::{document, resource};
 pub(super) use publishing::Publishing;

@@ -29,11 +29,22 @@ pub(super) fn problem_of(error: PublishError) -> HttpProblem {
             } else {
                 ProblemKind::WRONG_CONTENT
             };
-            HttpProblem::new(kind).detail(detail)
+            let wrong = parts.into_iter().map(|(name, wrong)| (name, name_of(&wrong).into()));
+            HttpProblem::new(kind).detail(detail).artifacts(wrong.collect())
         }
         PublishRefusal::TooLarge(_) => HttpProblem::new(ProblemKind::LARGE_BODY).detail(detail),
         PublishRefusal::TooManyPending(_) => HttpProblem::too_many_pending(detail),
         PublishRefusal::Busy | PublishRefusal::Removing => HttpProblem::busy(detail),
+    }
+}
+
+const fn name_of(wrong: &WrongPart) -> &'static str {
+    match wrong {
+        WrongPart::Missing => "missing",
+        WrongPart::Size { .. } => "wrong-size",
+        WrongPart::Hash => "wrong-hash",
+        WrongPart::Type { .. } => "wrong-type",
+        WrongPart::Record { .. } => "wrong-record",
     }
 }
 

@@ -37,6 +37,8 @@ use crate::service::work::panicked;
 #[cfg(feature = "publish")]
 pub(super) use answer::WriteAnswer;
 pub(super) use answer::WriteOutcome;
+#[cfg(feature = "publish")]
+pub(super) use idempotency::IDEMPOTENCY_KEY;
 pub(super) use idempotency::IDEMPOTENCY_REPLAYED;
 use idempotency::{Claimed, RequestMark, idempotency_key};
 use preconditions::check_content;
