@@ -24,6 +24,8 @@ mod marks;
 mod place;
 #[path = "../property/mod.rs"]
 mod property;
+#[cfg(all(unix, feature = "publish"))]
+mod published;
 mod random;
 mod read_only;
 mod repair;

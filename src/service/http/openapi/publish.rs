@@ -99,9 +99,8 @@ pub(super) fn problems(resource: PublishResource) -> Vec<StatusCode> {
         PublishResource::List => Vec::new(),
         PublishResource::One => vec![missing],
         PublishResource::Artifact => vec![missing, StatusCode::RANGE_NOT_SATISFIABLE],
-        PublishResource::Begin | PublishResource::DocumentBegin => {
-            vec![StatusCode::REQUEST_TIMEOUT, large, media, wrong]
-        }
+        PublishResource::Begin => vec![StatusCode::REQUEST_TIMEOUT, conflict, large, media, wrong],
+        PublishResource::DocumentBegin => vec![StatusCode::REQUEST_TIMEOUT, large, media, wrong],
         PublishResource::Finalize | PublishResource::DocumentFinalize => {
             vec![missing, StatusCode::REQUEST_TIMEOUT, conflict, gone, large, media, wrong]
         }
@@ -185,7 +184,7 @@ fn of_requests() -> Value {
     let declared = closed(&[], &members);
     let artifacts = json!({
         "type": "object",
-        "additionalProperties": { "oneOf": [{ "type": "boolean" }, declared] },
+        "additionalProperties": { "oneOf": [{ "type": ["boolean", "null"] }, declared] },
     });
     let mut publish = details(CAMEL, "prNumber");
     publish.insert("artifacts".to_owned(), artifacts.clone());
