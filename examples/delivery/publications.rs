@@ -14,14 +14,19 @@ use snapfold::{Error, MemoryStore};
 /// `FileArtifacts` would keep what is published.
 pub(crate) fn publisher(changes: &LiveChanges) -> Result<Publisher, Error> {
     let publications = Arc::new(StorePublications::new(MemoryStore::new()));
-    let publisher = Publisher::builder(publications, Arc::new(MemoryArtifacts::new()))
-        .observer(changes.clone())
-        .build()?;
+    // Clients send to this server: no storage takes what its URLs would promise.
+    let artifacts = Arc::new(MemoryArtifacts::new().without_urls());
+    let publisher =
+        Publisher::builder(publications, artifacts).observer(changes.clone()).build()?;
     let sweeping = publisher.clone();
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(Duration::from_secs(60)).await;
-            if let Err(error) = sweeping.sweep().await {
+            let swept = async {
+                sweeping.sweep().await?;
+                sweeping.collect("").await
+            };
+            if let Err(error) = swept.await {
                 tracing::warn!("{error:#}");
             }
         }

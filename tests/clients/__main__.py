@@ -14,12 +14,13 @@ import caches
 import documents
 import hostile
 import openapi
+import publishing
 import semantics
 import time_travel
 from history import REVISIONS, Repository
 from servers import ENTITIES, example
 
-MODULES = [time_travel, documents, caches, hostile, semantics, openapi]
+MODULES = [time_travel, documents, caches, hostile, semantics, openapi, publishing]
 
 
 class World:

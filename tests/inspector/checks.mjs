@@ -378,6 +378,25 @@ export async function new_versions_are_seen_with_a_stream(browser, server) {
     await page.context().close();
 }
 
+export async function a_real_stream_is_followed_and_resumed_each_time_it_ends(browser, server) {
+    const resumed = [];
+    const page = await browser.page(server.page(thing('other 03'), 'live'), {
+        prepare: page => page.on('request', async request => {
+            if (request.url().endsWith('/events')) resumed.push(await request.headerValue('last-event-id'));
+        }),
+    });
+    await shows(page, '#say', /^Version 1 of 1/);
+    await shows(page, '#live', /Live/);
+    for (let version = 2; resumed.length < 4; version += 1) {
+        await server.control('append', 'other 03');
+        await shows(page, '#say', new RegExp(`^Version ${version} of ${version}`));
+    }
+    equal(resumed[0], null, 'the first stream begins now');
+    holds(resumed.slice(1).every(id => /^[0-9a-f]{16}-[0-9]+$/.test(id)), `each other one is resumed: ${resumed}`);
+    equal(page.wrong, [], 'what went wrong');
+    await page.context().close();
+}
+
 export async function an_outage_of_the_store_is_told_and_passes(browser, server) {
     await server.control('down');
     try {

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
-use snapfold::{Aggregate as _, AggregateKey};
 use snapfold::manager::Kinds;
 use snapfold::service::http::{
     ApiKey, ApiKeys, Delivery, LiveChanges, LiveEvent, LiveStreams, Permission, Scope,
 };
+use snapfold::{Aggregate as _, AggregateKey};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::cart::{Cart, Shop};
@@ -57,6 +57,68 @@ pub fn serve() {
     });
 }
 
+/// What no server can undercut: writes the same bytes to each socket, and does nothing else.
+pub fn serve_bare() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        println!("none");
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        println!("{}", listener.local_addr().unwrap().port());
+        let sockets = Arc::new(Mutex::new(Vec::new()));
+        let open = Arc::clone(&sockets);
+        tokio::spawn(async move {
+            loop {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                socket.set_nodelay(true).unwrap();
+                assert!(socket.read(&mut [0; 1_024]).await.unwrap() > 0);
+                socket.write_all(b"HTTP/1.1 200 OK\r\n\r\nretry: 1\n\n").await.unwrap();
+                open.lock().unwrap().push(socket);
+            }
+        });
+        let mut lines = tokio::io::BufReader::new(tokio::io::stdin()).lines();
+        while let Some(line) = lines.next_line().await.unwrap() {
+            let numbers: Vec<usize> = line.split(' ').map(|n| n.parse().unwrap()).collect();
+            let mut pace = tokio::time::interval(Duration::from_micros(numbers[0] as u64));
+            for n in 0..numbers[1] {
+                pace.tick().await;
+                // As long as an event of the service.
+                let event = format!(
+                    "id: 0123456789abcdef-{n}\nevent: version\n\
+                     data: {{\"id\":\"a0\",\"type\":\"cart\",\"at\":{}}}\n\n",
+                    now()
+                );
+                for socket in sockets.lock().unwrap().iter() {
+                    assert_eq!(socket.try_write(event.as_bytes()).unwrap(), event.len());
+                }
+            }
+        }
+    });
+}
+
+/// Opens this many connections to a bare server, and prints what one event for all of them takes.
+pub fn floor(clients: usize) {
+    let mut server = Command::new(std::env::current_exe().unwrap())
+        .arg("live-serve-bare")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut printed = std::io::BufReader::new(server.stdout.take().unwrap()).lines();
+    let secret = printed.next().unwrap().unwrap();
+    let port: u16 = printed.next().unwrap().unwrap().parse().unwrap();
+    let mut input = server.stdin.take().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let own = open(port, &secret, clients, &|_| "/".to_owned(), &taken).await;
+        let what = "bare writes, 1 event/s, heard by all";
+        measure(&mut input, &taken, (1_000_000, 10, 1), 10 * clients, what).await;
+        drop(own);
+    });
+    drop(input);
+    server.wait().unwrap();
+}
+
 fn resident(pid: u32) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap();
     text.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4_096
@@ -85,14 +147,29 @@ pub fn live(clients: usize) {
         let each = (resident(server.id()) - before) / clients as u64;
         println!("{clients} streams: {each} bytes of the server for each, with hyper and its task");
         let heard = clients * EVENTS / AGGREGATES;
-        measure(&mut input, &taken, (10_000, EVENTS, AGGREGATES), heard, "100 events/s, each heard by 1 in 1,000").await;
+        measure(
+            &mut input,
+            &taken,
+            (10_000, EVENTS, AGGREGATES),
+            heard,
+            "100 events/s, each heard by 1 in 1,000",
+        )
+        .await;
         drop((warm, own));
         let own = open(port, &secret, clients, &|_| "/projects/~/events".to_owned(), &taken).await;
-        measure(&mut input, &taken, (1_000_000, 10, 1), 10 * clients, "1 event/s, heard by all").await;
+        measure(&mut input, &taken, (1_000_000, 10, 1), 10 * clients, "1 event/s, heard by all")
+            .await;
         drop(own);
         let some = clients / 100;
         let own = open(port, &secret, some, &|_| "/projects/~/events".to_owned(), &taken).await;
-        measure(&mut input, &taken, (10_000, EVENTS, 1), EVENTS * some, "100 events/s, heard by 1 % of the streams").await;
+        measure(
+            &mut input,
+            &taken,
+            (10_000, EVENTS, 1),
+            EVENTS * some,
+            "100 events/s, heard by 1 % of the streams",
+        )
+        .await;
         drop(own);
     });
     drop(input);

@@ -35,7 +35,11 @@ fn main() {
             run::run(wrk, turns.parse().unwrap(), seconds.parse().unwrap());
         }
         ["warm", which, count] => calls::profiled(which, count.parse().unwrap()),
-        ["live"] => live::live(10_000),
+        ["live"] => {
+            live::live(10_000);
+            live::floor(10_000);
+        }
+        ["live-serve-bare"] => live::serve_bare(),
         ["live", clients] => live::live(clients.parse().unwrap()),
         ["live-serve"] => live::serve(),
         ["calls"] => calls::calls(9),

@@ -6,10 +6,11 @@
 //! ```
 //!
 //! It prints JSON: its address, and its keys by name. `/open` is for everybody, `/guarded` needs a
-//! key. A POST to `/control/...` changes what is stored, or whether it can be had.
+//! key, and `/live` has streams of events, each of which ends after two seconds. A POST to `/control/...` changes what is stored, or whether it can be had.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Path;
@@ -18,7 +19,9 @@ use lexopt::ValueExt as _;
 use serde_json::{Map, json};
 use snapfold::engine::CacheConfig;
 use snapfold::manager::{CreateOptions, Kinds};
-use snapfold::service::http::{ApiKey, ApiKeys, Delivery, Permission, Scope};
+use snapfold::service::http::{
+    ApiKey, ApiKeys, Delivery, LiveChanges, LiveStreams, Permission, Scope,
+};
 use snapfold::store::SnapshotStore as _;
 use snapfold::trigger::manual;
 use snapfold::{Aggregate, AggregateKey, BoxError, MemoryEvents, MemoryStore, SnapshotEngine};
@@ -73,13 +76,17 @@ async fn main() -> Result<(), BoxError> {
     let build = |path: &str| Delivery::builder(kinds.clone()).prefix(path).inspector(true);
     let open = build("/open").open_to_everybody().build()?;
     let guarded = build("/guarded").authenticator(keys).build()?;
+    let changes = LiveChanges::new()?;
+    let streams = LiveStreams::new(changes.clone()).duration(Duration::from_secs(2));
+    let live = build("/live").open_to_everybody().live(streams).build()?;
     let act = move |Path((action, id)): Path<(String, String)>| async move {
-        let done = control(&action, &id, &events, &memory, &is_down).await;
+        let done = control(&action, &id, (&events, &changes), &memory, &is_down).await;
         done.map_err(|error| error.to_string())
     };
     let app = Router::new()
         .nest_service("/open", open)
         .nest_service("/guarded", guarded)
+        .nest_service("/live", live)
         .route("/control/{action}/{id}", post(act));
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     let address = format!("http://{}", listener.local_addr()?);
@@ -116,7 +123,7 @@ async fn take_snapshots(
 async fn control(
     action: &str,
     id: &str,
-    events: &MemoryEvents<Change>,
+    (events, changes): (&MemoryEvents<Change>, &LiveChanges),
     store: &MemoryStore,
     is_down: &AtomicBool,
 ) -> Result<(), BoxError> {
@@ -124,7 +131,8 @@ async fn control(
     match action {
         "append" => {
             let change = Change::Member("added".to_owned(), "while it runs".to_owned());
-            events.append(&key, moment(1_000_000), change);
+            let version = events.append(&key, moment(1_000_000), change);
+            changes.committed(&key, version);
         }
         "delete" => {
             events.rewind(&key, 0);

@@ -5,6 +5,7 @@
 mod downloads;
 mod kit;
 mod multipart;
+mod publisher;
 mod relay;
 mod sweep;
 mod uploads;
