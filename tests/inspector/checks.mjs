@@ -397,6 +397,41 @@ export async function a_real_stream_is_followed_and_resumed_each_time_it_ends(br
     await page.context().close();
 }
 
+export async function a_page_publishes_with_fetch_here_and_at_another_origin(browser, server) {
+    const page = await browser.page(server.page());
+    // The policy of the inspector allows its own origin only, so the script is that of another page.
+    await page.goto(`${server.address}/open/health`);
+    const elsewhere = server.address.replace('127.0.0.1', 'localhost');
+    for (const base of [`${server.address}/guarded`, `${elsewhere}/shared`]) {
+        const seen = await page.evaluate(async ({ base, key }) => {
+            const authorization = `Bearer ${key}`;
+            const place = `${base}/projects/~/publications`;
+            const plot = new Blob(['<svg/>'], { type: 'image/svg+xml' });
+            const json = answer => answer.json();
+            const post = (path, document) => fetch(`${base}${path}`, {
+                method: 'POST', headers: { authorization, 'content-type': 'application/json' }, body: JSON.stringify(document),
+            });
+            // As the document says.
+            const begun = await post('/snapshots/publish', { project_id: '', title: 'T', artifacts: { plot: true } }).then(json);
+            const put = await fetch(begun.upload_urls.plot, { method: 'PUT', body: plot });
+            const again = await fetch(begun.upload_urls.plot, { method: 'PUT', body: plot });
+            const done = await post('/snapshots/finalize', { project_id: '', snapshot_id: begun.snapshot_id }).then(json);
+            const read = await fetch(`${place}/${begun.snapshot_id}/artifacts/plot`, { headers: { authorization } });
+            // And with a form.
+            const form = new FormData();
+            form.append('publication', new Blob(['{"title":"T"}'], { type: 'application/json' }));
+            form.append('plot', plot, 'plot.svg');
+            const sent = await fetch(place, { method: 'POST', headers: { authorization }, body: form });
+            const status = (await sent.json()).data?.attributes.status;
+            const wrong = await fetch(place, { method: 'POST', headers: { authorization: 'Bearer snf_x' }, body: form });
+            return [put.status, again.status, done.status, await read.text(), read.headers.get('content-type'), sent.status, status, wrong.status];
+        }, { base, key: server.keys.all });
+        equal(seen, [201, 409, 'ok', '<svg/>', 'image/svg+xml', 201, 'completed', 401], base);
+    }
+    equal(page.wrong, [], 'what went wrong');
+    await page.context().close();
+}
+
 export async function an_outage_of_the_store_is_told_and_passes(browser, server) {
     await server.control('down');
     try {

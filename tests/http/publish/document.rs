@@ -3,7 +3,7 @@
 use serde_json::json;
 use snapfold::service::http::{Permission, Scope};
 
-use super::press::{ORIGIN, Press};
+use super::press::{ORIGIN, Press, sha256};
 
 fn body() -> serde_json::Value {
     json!({
@@ -116,4 +116,19 @@ async fn a_commit_and_a_title_find_their_publication_if_that_is_wanted() {
         other["author"] = json!("Bob");
         assert_eq!(publish(other).await.0, if wanted { 422 } else { 200 });
     }
+}
+
+/// The answer has no place for the headers that a storage wants.
+#[tokio::test]
+async fn a_url_of_the_document_takes_a_put_with_a_type_and_nothing_else() {
+    let press = Press::with(true, snapfold::service::publish::PublishOptions::new());
+    let declared = json!({ "size": 4, "sha256": sha256(b"plot"), "content_type": "image/png" });
+    let asked = json!({ "project_id": "north", "artifacts": { "plot": declared } });
+    let begun = press.post("/snapshots/publish", &asked).await.json();
+    let url = begun["upload_urls"]["plot"].as_str().unwrap();
+    assert!(url.starts_with(ORIGIN), "{url}");
+    assert_eq!(press.put(url, &[("content-type", "image/png")], "plot").await.status, 201);
+    let id = &begun["snapshot_id"];
+    let finalize = json!({ "project_id": "north", "snapshot_id": id });
+    assert_eq!(press.post("/snapshots/finalize", &finalize).await.status, 200);
 }

@@ -2,11 +2,12 @@
 //! It is also for people who want to see the page:
 //!
 //! ```text
-//! cargo run --features http --example inspector_server -- [--port N]
+//! cargo run --features http,publish --example inspector_server -- [--port N]
 //! ```
 //!
 //! It prints JSON: its address, and its keys by name. `/open` is for everybody, `/guarded` needs a
-//! key, and `/live` has streams of events, each of which ends after two seconds. A POST to `/control/...` changes what is stored, or whether it can be had.
+//! key, and `/live` has streams of events, each of which ends after two seconds. `/shared` is
+//! `/guarded` for pages of other origins. Who has the right key publishes at both. A POST to `/control/...` changes what is stored, or whether it can be had.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,15 +18,19 @@ use axum::extract::Path;
 use axum::routing::post;
 use lexopt::ValueExt as _;
 use serde_json::{Map, json};
-use snapfold::engine::CacheConfig;
+use snapfold::artifact::MemoryArtifacts;
+use snapfold::engine::{CacheConfig, SystemClock};
 use snapfold::manager::{CreateOptions, Kinds};
+use snapfold::publication::StorePublications;
 use snapfold::service::http::{
     ApiKey, ApiKeys, Delivery, LiveChanges, LiveStreams, Permission, Scope,
 };
+use snapfold::service::publish::{Publisher, UploadKeys, UploadUrls};
 use snapfold::store::SnapshotStore as _;
 use snapfold::trigger::manual;
 use snapfold::{Aggregate, AggregateKey, BoxError, MemoryEvents, MemoryStore, SnapshotEngine};
 use tokio::net::TcpListener;
+use tower_http::cors::{Any, CorsLayer};
 
 use breakable::{BreakableEvents, BreakableStore};
 use thing::{Change, OldThing, Thing, moment};
@@ -75,7 +80,24 @@ async fn main() -> Result<(), BoxError> {
     }
     let build = |path: &str| Delivery::builder(kinds.clone()).prefix(path).inspector(true);
     let open = build("/open").open_to_everybody().build()?;
-    let guarded = build("/guarded").authenticator(keys).build()?;
+    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    let address = format!("http://{}", listener.local_addr()?);
+    let elsewhere = address.replace("127.0.0.1", "localhost");
+    let publications = Arc::new(StorePublications::new(MemoryStore::new()));
+    let artifacts = Arc::new(MemoryArtifacts::new().without_urls());
+    let publisher = Publisher::builder(publications, artifacts).build()?;
+    let urls = Arc::new(UploadUrls::new(UploadKeys::generate("1")?, Arc::new(SystemClock::new())));
+    let publishing = |path: &str, origin: &str| {
+        let builder = build(path).authenticator(keys.clone());
+        builder.publisher(publisher.clone(), Arc::clone(&urls), origin).build()
+    };
+    let guarded = publishing("/guarded", &address)?;
+    let shared = publishing("/shared", &elsewhere)?;
+    let cors = CorsLayer::new().allow_origin(Any).allow_methods(Any).allow_headers([
+        http::header::AUTHORIZATION,
+        http::header::CONTENT_TYPE,
+        http::HeaderName::from_static("idempotency-key"),
+    ]);
     let changes = LiveChanges::new()?;
     let streams = LiveStreams::new(changes.clone()).duration(Duration::from_secs(2));
     let live = build("/live").open_to_everybody().live(streams).build()?;
@@ -87,9 +109,8 @@ async fn main() -> Result<(), BoxError> {
         .nest_service("/open", open)
         .nest_service("/guarded", guarded)
         .nest_service("/live", live)
+        .merge(Router::new().nest_service("/shared", shared).layer(cors))
         .route("/control/{action}/{id}", post(act));
-    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-    let address = format!("http://{}", listener.local_addr()?);
     println!("{}", json!({ "address": address, "keys": secrets }));
     axum::serve(listener, app).await?;
     Ok(())

@@ -13,7 +13,7 @@ use super::publishing::Publishing;
 use crate::publication::PublicationDetails;
 use crate::service::http::problem::HttpProblem;
 use crate::service::http::write::{IDEMPOTENCY_REPLAYED, WriteAnswer, WriteOutcome};
-use crate::service::publish::PublishRequest;
+use crate::service::publish::{PartUpload, PublishRequest};
 use crate::timestamp::Timestamp;
 
 /// Other members are ignored, because clients of this form send what they know.
@@ -75,7 +75,15 @@ pub(super) async fn begin(
     let mut request = PublishRequest::new(details);
     request.parts = asked.artifacts.unwrap_or_default().0;
     request.key = key;
-    let published = publishing.publisher.publish(project, request, by).await.map_err(problem_of)?;
+    let mut published =
+        publishing.publisher.publish(project, request, by).await.map_err(problem_of)?;
+    // A client of this form gets URLs alone, and sends the type and nothing else: the headers that a
+    // storage wants are not told.
+    for upload in published.uploads.values_mut() {
+        if matches!(upload, PartUpload::Signed(_)) {
+            *upload = PartUpload::Direct;
+        }
+    }
     let uploads = each_upload(publishing, prefix, &published)?;
     let urls: BTreeMap<_, _> = uploads.iter().map(|(name, signed)| (name, &signed.url)).collect();
     // In whole seconds, as the URLs expire.

@@ -1,11 +1,14 @@
 //! Artifacts on Ceph: with clients that use signed URLs as a browser would, and that lie.
 //!
-//! What Ceph checks of a signed upload stands in `uploads`. A store relies on none of it.
+//! What Ceph checks of a signed upload stands in `uploads`. A store relies on none of it. What is
+//! published with such uploads stands in `publish`, also on moto, which checks much less.
 
 mod downloads;
+mod killed;
 mod kit;
 mod multipart;
-mod publisher;
+mod press;
+mod publish;
 mod relay;
 mod sweep;
 mod uploads;
@@ -61,7 +64,10 @@ struct Site {
 
 impl Site {
     fn new() -> Self {
-        let server = Server::ceph();
+        Self::on(Server::ceph())
+    }
+
+    fn on(server: Server) -> Self {
         let (root, objects, signer) = (server.prefix(), server.store(), server.signer());
         let http = Client::builder().no_proxy().redirect(Policy::none()).build();
         Self { server, root, objects, signer, http: http.expect("a client") }
