@@ -164,6 +164,13 @@ def check_a_form_publishes_in_one_call(world):
         assert data["attributes"]["status"] == "completed", done.stdout
     code = f"{build.base}/{data['id']}/artifacts/code"
     assert build.session.get(code, timeout=30).content == CODE
+    asked = json.dumps({"project_id": "", "title": "In one call"})
+    other = build.session.post(
+        f"{build.root}/snapshots/publish",
+        files=[("publication", (None, asked)), ("plot", ("plot.svg", PLOT, "image/svg+xml"))],
+        timeout=30,
+    )
+    assert other.status_code == 200 and other.json()["status"] == "ok", other.text
     refused = subprocess.run([*curl, "--form", "title=My plot"], capture_output=True, cwd=folder)
     assert json.loads(refused.stdout)["status"] == 400, refused.stdout
 

@@ -217,18 +217,22 @@ impl Delivery {
         }
         let known = self.0.gate.identify(request, target.route.permission, access).await?;
         // Who is unknown sends no body. The project has to be known before anybody is admitted to it.
+        if resource.begins() && publish::is_form(&request.headers) {
+            let mut form = publish::SentForm::open(&request.headers, body)?;
+            if resource.has_project_in_body() {
+                target.tenant = form.project().await?;
+            }
+            let permit = known.permit(request, &target)?;
+            let mut answer = publish::publish_form(&self.0, request, &permit, media, form).await;
+            permit.describe(headers_of(&mut answer));
+            return answer;
+        }
         let (permit, body) = if resource.has_project_in_body() {
             let body = read_request(body, publish::MAX_BODY).await?;
             target.tenant = publish::project_of(&body)?;
             (known.permit(request, &target)?, body)
         } else {
             let permit = known.permit(request, &target)?;
-            if resource == PublishResource::Begin && publish::is_form(&request.headers) {
-                let mut answer =
-                    publish::publish_form(&self.0, request, &permit, media, body).await;
-                permit.describe(headers_of(&mut answer));
-                return answer;
-            }
             let body = if target.route.takes_body() {
                 read_request(body, publish::MAX_BODY).await?
             } else {

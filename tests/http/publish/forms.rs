@@ -237,3 +237,31 @@ async fn what_is_refused_at_the_end_has_failed_and_nobody_sees_it() {
     assert_eq!(all.len(), 1);
     assert_eq!(all[0].status, PublicationStatus::Failed(PublicationFailure::Refused));
 }
+
+#[tokio::test]
+async fn the_other_form_names_its_project_in_the_document() {
+    let press = Press::new();
+    let path = "/api/snapshots/publish";
+    let headers = [("authorization", &*press.ops), ("content-type", FORM)];
+    let ask = async |body: String| call(&press.delivery, "POST", path, &headers, body.into()).await;
+    let about = said(&json!({ "project_id": "north", "title": "T", "other": 1 }));
+    let document = ("publication", None, Some("application/json"), &*about);
+    let answer = ask(form(&[document, PLOT, CODE])).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let id = answer.json()["snapshot_id"].as_str().unwrap().to_owned();
+    assert_eq!(answer.json(), json!({ "snapshot_id": id, "status": "ok" }));
+    assert_eq!(press.get(&format!("{}/artifacts/plot", one(&id))).await.text(), "<svg/>");
+    let foreign = said(&json!({ "project_id": "south" }));
+    for (body, status) in [
+        (form(&[PLOT]), 400),
+        (form(&[PLOT, document]), 400),
+        (form(&[("publication", None, None, "{}"), PLOT]), 400),
+        (form(&[document, PLOT, document]), 400),
+        (form(&[("publication", None, None, &foreign), PLOT]), 403),
+        (form(&[document, PLOT])[..250].to_owned(), 400),
+    ] {
+        let answer = ask(body).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
+    assert_eq!(press.shelf.all().await.len(), 1);
+}

@@ -22,8 +22,10 @@ pub(super) fn request_body(resource: PublishResource) -> Option<Value> {
     };
     let schema = json!({ "schema": reference(name) });
     let mut content = Map::from_iter([(Media::Json.name().to_owned(), schema)]);
-    if resource == PublishResource::Begin {
-        let schema = json!({ "schema": reference("PublishForm") });
+    if resource.begins() {
+        let name =
+            if resource.has_project_in_body() { "PublishSnapshotForm" } else { "PublishForm" };
+        let schema = json!({ "schema": reference(name) });
         content.insert("multipart/form-data".to_owned(), schema);
     }
     Some(json!({ "required": true, "content": content }))
@@ -69,8 +71,10 @@ pub(super) fn answers(resource: PublishResource) -> Map<String, Value> {
             put(StatusCode::CREATED, "It is stored.", json!({}), Value::Null);
         }
         PublishResource::DocumentBegin => {
-            let content = content(&reference("PublishedSnapshot"));
-            put(StatusCode::OK, "It was begun.", once(), content);
+            let answers = [reference("PublishedSnapshot"), reference("PublishedAtOnce")];
+            let content = content(&json!({ "oneOf": answers }));
+            let about = "It was begun, or, if the body is a form, it is completed.";
+            put(StatusCode::OK, about, once(), content);
         }
         PublishResource::DocumentFinalize => {
             let content = content(&reference("FinalizedSnapshot"));
@@ -99,8 +103,9 @@ pub(super) fn problems(resource: PublishResource) -> Vec<StatusCode> {
         PublishResource::List => Vec::new(),
         PublishResource::One => vec![missing],
         PublishResource::Artifact => vec![missing, StatusCode::RANGE_NOT_SATISFIABLE],
-        PublishResource::Begin => vec![StatusCode::REQUEST_TIMEOUT, conflict, large, media, wrong],
-        PublishResource::DocumentBegin => vec![StatusCode::REQUEST_TIMEOUT, large, media, wrong],
+        PublishResource::Begin | PublishResource::DocumentBegin => {
+            vec![StatusCode::REQUEST_TIMEOUT, conflict, large, media, wrong]
+        }
         PublishResource::Finalize | PublishResource::DocumentFinalize => {
             vec![missing, StatusCode::REQUEST_TIMEOUT, conflict, gone, large, media, wrong]
         }
@@ -178,6 +183,16 @@ fn details(texts: [&str; 10], number: &str) -> Map<String, Value> {
     members
 }
 
+fn form(document: &Value, required: &[&str]) -> Value {
+    json!({
+        "type": "object",
+        "description": "What is said about the publication first, then each artifact as a file.",
+        "required": required,
+        "properties": { "publication": document },
+        "additionalProperties": { "type": "string", "format": "binary" },
+    })
+}
+
 fn of_requests() -> Value {
     let size = json!({ "type": "integer", "format": "int64", "minimum": 0 });
     let members = json!({ "size": size, "sha256": text(), "contentType": text() });
@@ -193,12 +208,8 @@ fn of_requests() -> Value {
     by_document.insert("artifacts".to_owned(), artifacts);
     json!({
         "Publish": closed(&[], &publish.into()),
-        "PublishForm": {
-            "type": "object",
-            "description": "What is said about the publication first, then each artifact as a file.",
-            "properties": { "publication": reference("Publish") },
-            "additionalProperties": { "type": "string", "format": "binary" },
-        },
+        "PublishForm": form(&reference("Publish"), &[]),
+        "PublishSnapshotForm": form(&reference("PublishSnapshot"), &["publication"]),
         "PublishSnapshot": {
             "type": "object",
             "required": ["project_id"],
@@ -243,6 +254,10 @@ fn of_answers() -> Value {
             "snapshot_id": text(),
             "upload_urls": { "type": "object", "additionalProperties": text() },
             "expires_at": time(),
+        })),
+        "PublishedAtOnce": closed(&["snapshot_id", "status"], &json!({
+            "snapshot_id": text(),
+            "status": { "const": "ok" },
         })),
         "FinalizedSnapshot": closed(&["status"], &json!({ "status": { "const": "ok" } })),
         "PublishedArtifact": {

@@ -13,7 +13,7 @@ use super::publishing::Publishing;
 use crate::publication::PublicationDetails;
 use crate::service::http::problem::HttpProblem;
 use crate::service::http::write::{IDEMPOTENCY_REPLAYED, WriteAnswer, WriteOutcome};
-use crate::service::publish::{PartUpload, PublishRequest};
+use crate::service::publish::{PartUpload, PublishRequest, Published};
 use crate::timestamp::Timestamp;
 
 /// Other members are ignored, because clients of this form send what they know.
@@ -49,16 +49,10 @@ pub(crate) fn project_of(body: &[u8]) -> Result<String, HttpProblem> {
     object::<DocumentProject>(body).map(|named| named.project_id)
 }
 
-/// Begins a publication.
-pub(super) async fn begin(
-    publishing: &Publishing,
-    prefix: &str,
-    project: &str,
-    body: &[u8],
-    (key, by): (Option<String>, &str),
-) -> WriteOutcome {
+/// Reads what the JSON of a request asks for.
+pub(super) fn asked(body: &[u8]) -> Result<PublishRequest, HttpProblem> {
     let asked: DocumentBody = object(body)?;
-    let details = PublicationDetails {
+    let mut request = PublishRequest::new(PublicationDetails {
         collection: asked.collection,
         title: asked.title,
         author: asked.author,
@@ -71,9 +65,27 @@ pub(super) async fn begin(
         pull_request: asked.pr_number,
         run_id: asked.run_id,
         run_url: asked.run_url,
-    };
-    let mut request = PublishRequest::new(details);
+    });
     request.parts = asked.artifacts.unwrap_or_default().0;
+    Ok(request)
+}
+
+/// The answer to a form, which is completed already.
+pub(super) fn at_once(published: &Published) -> WriteAnswer {
+    let id = published.publication.id.to_string();
+    let answer = WriteAnswer::ok(&json!({ "snapshot_id": id, "status": "ok" }));
+    if published.is_new { answer } else { answer.with(IDEMPOTENCY_REPLAYED, "true") }
+}
+
+/// Begins a publication.
+pub(super) async fn begin(
+    publishing: &Publishing,
+    prefix: &str,
+    project: &str,
+    body: &[u8],
+    (key, by): (Option<String>, &str),
+) -> WriteOutcome {
+    let mut request = asked(body)?;
     request.key = key;
     let mut published =
         publishing.publisher.publish(project, request, by).await.map_err(problem_of)?;

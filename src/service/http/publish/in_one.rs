@@ -17,11 +17,11 @@ use http_body::Body;
 use multer::{Field, Multipart};
 
 use super::MAX_BODY;
-use super::begin::{asked, created};
 use super::body_pieces::{BodyPieces, EarlyEnd, ended_early};
 use super::problem::problem_of;
 use super::publication_document::document;
 use super::publishing::Publishing;
+use super::{begin, by_document};
 use crate::artifact::ArtifactContent;
 use crate::error::{BoxError, Error};
 use crate::publication::{Publication, PublicationPart};
@@ -31,8 +31,8 @@ use crate::service::http::media::Media;
 use crate::service::http::problem::HttpProblem;
 use crate::service::http::problem_kind::ProblemKind;
 use crate::service::http::served::Served;
-use crate::service::http::write::{self, IDEMPOTENCY_KEY, Once};
-use crate::service::publish::{PublishRefusal, PublishRequest, WrongPart};
+use crate::service::http::write::{self, IDEMPOTENCY_KEY, Once, WriteAnswer};
+use crate::service::publish::{PublishRefusal, PublishRequest, Published, WrongPart};
 
 /// The part with what is said about the publication.
 const DOCUMENT: &str = "publication";
@@ -49,32 +49,77 @@ pub(crate) fn is_form(headers: &HeaderMap) -> bool {
     media.eq_ignore_ascii_case(b"multipart/form-data")
 }
 
+/// Reads what the document of a form asks for.
+type ReadDocument = fn(&[u8]) -> Result<PublishRequest, HttpProblem>;
+
+/// In which form a client publishes.
+#[derive(Clone, Copy)]
+struct Spoken {
+    asked: ReadDocument,
+    answer: fn(&str, &Published) -> WriteAnswer,
+}
+
+/// A form whose project is in the path, or in its document.
+pub(crate) struct SentForm {
+    form: PublicationForm,
+    /// The document, if it was read already.
+    document: Option<Bytes>,
+    spoken: Spoken,
+}
+
+impl SentForm {
+    /// Begins to read a form that names no project.
+    pub(crate) fn open<B>(headers: &HeaderMap, body: B) -> Result<Self, HttpProblem>
+    where
+        B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+    {
+        let spoken = Spoken {
+            asked: begin::asked,
+            answer: |prefix, published| {
+                let document = document(prefix, &published.publication).to_string();
+                begin::created(prefix, published, document)
+            },
+        };
+        let form = PublicationForm::new(body, boundary(headers)?);
+        Ok(Self { form, document: None, spoken })
+    }
+
+    /// Reads the project in the document of a form that names it there.
+    pub(crate) async fn project(&mut self) -> Result<String, HttpProblem> {
+        self.spoken =
+            Spoken { asked: by_document::asked, answer: |_, it| by_document::at_once(it) };
+        let document = match self.form.first().await {
+            Ok(document) => document,
+            Err(why) => return Err(self.form.problem(why)),
+        };
+        let project = by_document::project_of(&document)?;
+        self.document = Some(document);
+        Ok(project)
+    }
+}
+
 /// Stores the artifacts of a form, and publishes them.
-pub(crate) async fn publish<B>(
+pub(crate) async fn publish(
     served: &Arc<Served>,
     request: &Parts,
     permit: &Permit<'_>,
     media: Option<Media>,
-    body: B,
-) -> Result<Response<DeliveryBody>, HttpProblem>
-where
-    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
-{
+    sent: SentForm,
+) -> Result<Response<DeliveryBody>, HttpProblem> {
     let media = media.ok_or_else(HttpProblem::not_acceptable)?;
     let publishing = served.publishing()?.clone();
     let (prefix, project) = (served.prefix.clone(), permit.target().tenant.clone());
     let by = permit.actor().to_owned();
-    let boundary = boundary(&request.headers)?;
-    let mut form = PublicationForm::new(body, boundary);
-    let mut asked = form.read(&publishing, &project).await.map_err(|why| form.problem(why))?;
+    let SentForm { mut form, document, spoken: Spoken { asked, answer } } = sent;
+    let read = form.read(&publishing, &project, (document, asked)).await;
+    let mut request_to_publish = read.map_err(|why| form.problem(why))?;
     let nothing = Bytes::new();
     let once = (&nothing, Once::ByItself);
     write::make(served, request, permit, Some(media), once, move |_, key| async move {
-        asked.key = key;
-        let published = publishing.publisher.publish_at_once(&project, asked, &by).await;
-        let published = published.map_err(problem_of)?;
-        let document = document(&prefix, &published.publication).to_string();
-        Ok(created(&prefix, &published, document))
+        request_to_publish.key = key;
+        let published =
+            publishing.publisher.publish_at_once(&project, request_to_publish, &by).await;
+        Ok(answer(&prefix, &published.map_err(problem_of)?))
     })
     .await
 }
@@ -120,23 +165,34 @@ impl PublicationForm {
         self.early.get().map_or(other, |kind| HttpProblem::new(kind))
     }
 
+    /// Reads the document, which must be there.
+    async fn first(&mut self) -> Result<Bytes, HttpProblem> {
+        match self.next().await? {
+            Some(mut field) if field.name() == Some(DOCUMENT) => self.document(&mut field).await,
+            _ => Err(HttpProblem::bad_request(format!("the part {DOCUMENT:?} comes first"))),
+        }
+    }
+
     /// Reads the whole form and stores its artifacts. Returns what is to be published.
     async fn read(
         &mut self,
         publishing: &Publishing,
         project: &str,
+        (document, asked): (Option<Bytes>, ReadDocument),
     ) -> Result<PublishRequest, HttpProblem> {
         Publication::check_project(project)?;
-        let (mut request, mut seen) = (asked(b"{}")?, BTreeSet::new());
+        let mut seen = BTreeSet::new();
+        let mut request = asked(document.as_deref().unwrap_or(b"{}"))?;
         // Without a list of artifacts, those that are sent are published.
-        let mut is_open = true;
+        let mut is_open = request.parts.is_empty();
         while let Some(mut field) = self.next().await? {
             let name = field.name().unwrap_or_default().to_owned();
+            let is_first = document.is_none() && seen.is_empty();
             if !seen.insert(name.clone()) {
                 let detail = format!("the part {name:?} stands twice");
                 return Err(HttpProblem::bad_request(detail));
             }
-            if name == DOCUMENT && seen.len() == 1 {
+            if name == DOCUMENT && is_first {
                 request = asked(&self.document(&mut field).await?)?;
                 is_open = request.parts.is_empty();
                 continue;

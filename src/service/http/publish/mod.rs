@@ -21,7 +21,7 @@ use http::request::Parts;
 
 pub(super) use by_document::project_of;
 pub(super) use direct_upload::upload;
-pub(super) use in_one::{is_form, publish as publish_form};
+pub(super) use in_one::{SentForm, is_form, publish as publish_form};
 pub(super) use problem::known;
 pub(super) use publication_document::{document, resource};
 pub(super) use publishing::Publishing;
