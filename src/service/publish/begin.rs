@@ -67,7 +67,8 @@ impl Publisher {
         Err(overtaken().into())
     }
 
-    fn checked(
+    /// Refuses a project or artifacts that exceed a limit.
+    pub(crate) fn checked(
         &self,
         project: &str,
         mut request: PublishRequest,

@@ -170,7 +170,17 @@ async fn a_form_that_is_malformed_publishes_nothing() {
 
 #[tokio::test]
 async fn an_artifact_has_at_most_as_many_bytes_as_the_options_say() {
-    let press = Press::with(false, PublishOptions::new().max_undeclared_bytes(1_000));
+    let options = PublishOptions::new().max_undeclared_bytes(1_000).max_bytes(2_000);
+    let press = Press::with(false, options);
+    let large = "x".repeat(2_001);
+    let artifact = Artifact::of(large.as_bytes());
+    let declared = json!({ "size": artifact.size, "sha256": artifact.id.to_string() });
+    let about = said(&json!({ "artifacts": { "plot": declared } }));
+    let document = ("publication", None, None, &*about);
+    let answer = send(&press, &[], form(&[document, ("plot", Some("x"), None, &large)])).await;
+    assert_eq!(answer.status, 413, "{answer:?}");
+    let kept = snapfold::artifact::ArtifactStore::head(&press.artifacts, "north", &artifact.id);
+    assert_eq!(kept.await.unwrap(), None);
     let content = "x".repeat(1_001);
     let part = ("plot", Some("x"), None, &*content);
     assert_eq!(send(&press, &[], form(&[part])).await.status, 413);

@@ -180,9 +180,9 @@ impl PublicationForm {
         project: &str,
         (document, asked): (Option<Bytes>, ReadDocument),
     ) -> Result<PublishRequest, HttpProblem> {
-        Publication::check_project(project)?;
+        let checked = |request| publishing.publisher.checked(project, request).map_err(problem_of);
         let mut seen = BTreeSet::new();
-        let mut request = asked(document.as_deref().unwrap_or(b"{}"))?;
+        let mut request = checked(asked(document.as_deref().unwrap_or(b"{}"))?)?;
         // Without a list of artifacts, those that are sent are published.
         let mut is_open = request.parts.is_empty();
         while let Some(mut field) = self.next().await? {
@@ -193,7 +193,7 @@ impl PublicationForm {
                 return Err(HttpProblem::bad_request(detail));
             }
             if name == DOCUMENT && is_first {
-                request = asked(&self.document(&mut field).await?)?;
+                request = checked(asked(&self.document(&mut field).await?)?)?;
                 is_open = request.parts.is_empty();
                 continue;
             }
