@@ -1,8 +1,8 @@
 //! An application that has events in a table of its own gets snapshots. Nothing about the table or
 //! about how it is written changes.
 //!
-//! Run it with `cargo run --example existing_event_store`. It keeps events in SQLite and snapshots in
-//! files, both in a temporary directory.
+//! Run it with `cargo run --example existing_event_store`. It keeps events in a database
+//! file and snapshots in files, both in a temporary directory.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -219,8 +219,9 @@ async fn main() -> Result<(), BoxError> {
     println!("before them:     {} cents, {}", before.state.cents, before.provenance);
     assert_eq!(before.state.cents - loaded.state.cents, 1_500);
 
-    let refused = withdraw(&engine, &table, &alice, i64::MAX).await;
-    println!("too much:        {}", refused.expect_err("nobody has so much"));
+    if let Err(why) = withdraw(&engine, &table, &alice, i64::MAX).await {
+        println!("too much:        {why}");
+    }
 
     engine.flush(Duration::from_secs(10)).await?;
     store.close()?;
