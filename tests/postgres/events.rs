@@ -321,6 +321,7 @@ async fn what_is_wrong_in_an_event_table_is_named() {
     table(&db, columns, &rows).await;
     let good = || events(&db).uuid_id("id").kind("kind");
     Ways::new(&db, &db.pool, good()).await.gives(uuid, Point::Now, 3).await;
+    PostgresEvents::new(db.pool.clone(), good(), decode).unwrap().check().await.unwrap();
     for (wrong, words) in [
         (good().payload("body"), ["no column \"body\"", ""]),
         (good().kind("aggregate_type"), ["no column \"aggregate_type\"", ""]),
@@ -351,6 +352,12 @@ async fn what_is_wrong_in_an_event_table_is_named() {
         ),
         (EventTable::query("SELECT {id}, {after}"), ["check EventTable", "columns"]),
     ] {
+        let source = PostgresEvents::new(db.pool.clone(), wrong.clone(), decode);
+        let checked = source.unwrap().check().await;
+        let error = checked.expect_err(&format!("{words:?}"));
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{words:?}: {error}");
+        let text = chain(&error);
+        assert!(text.contains("check EventTable") && text.contains(words[0]), "{words:?}: {text}");
         let ways = Ways::new(&db, &db.pool, wrong).await;
         let id = if words[1] == "bigint" { "7" } else { uuid };
         ways.refuses(id, ErrorKind::InvalidInput, &["check EventTable", words[0], words[1]]).await;
@@ -496,5 +503,36 @@ async fn no_time_is_too_long_to_wait() {
     let engine: SnapshotEngine<Account> =
         SnapshotEngine::builder(source, MemoryStore::new()).build().unwrap();
     assert_eq!(engine.load(&key("a")).await.unwrap().version, 10);
+    db.close().await;
+}
+
+#[tokio::test]
+async fn a_table_without_times_is_read_at_versions_and_never_at_a_time() {
+    let db = TestDb::new().await;
+    let rows = "SELECT 'a', n, to_jsonb(n) FROM generate_series(1, 10) n";
+    table(&db, "id text, version int8, payload jsonb", rows).await;
+    let source = PostgresEvents::new(db.pool.clone(), events(&db).untimed(), decode).unwrap();
+    source.check().await.unwrap();
+    let ways = Ways::new(&db, &db.pool, events(&db).untimed()).await;
+    ways.gives("a", Point::Now, 10).await;
+    ways.gives("a", Point::Version(4), 4).await;
+    for engine in [&ways.hybrid, &ways.plain] {
+        let at_six = CreateOptions::new().at_version(6);
+        engine.create_with(&key("a"), at_six).await.unwrap();
+        let loaded = engine.load(&key("a")).await.unwrap();
+        assert_eq!((loaded.provenance.origin, loaded.version), (Origin::Snapshot, 10));
+        assert_eq!(loaded.as_of, Some(Timestamp::MAX));
+        let times = engine.times(&key("a"), 1..=10, 100).await.unwrap();
+        assert!(times.len() == 10 && times.iter().all(|it| it.recorded_at.is_none()));
+    }
+    ways.gives("a", Point::Version(8), 8).await;
+    for loaded in ways.load("a", Point::Time(at(5))).await {
+        assert_eq!(loaded.unwrap_err().kind(), ErrorKind::Unsupported);
+    }
+    // Without saying so, the column is missing.
+    Ways::new(&db, &db.pool, events(&db))
+        .await
+        .refuses("a", ErrorKind::InvalidInput, &["no column \"recorded_at\""])
+        .await;
     db.close().await;
 }

@@ -217,3 +217,15 @@ async fn nodes_that_write_at_the_same_time_lose_nothing() {
         assert_eq!(first, expected);
     }
 }
+
+#[tokio::test]
+async fn an_endpoint_that_was_disabled_and_removed_is_enabled_when_it_is_put_again() {
+    let outbox = new();
+    outbox.put_endpoint(&endpoint("a")).await.unwrap();
+    assert!(outbox.disable_endpoint("a", Some("tired")).await.unwrap());
+    assert!(outbox.remove_endpoint("a").await.unwrap());
+    assert_eq!(outbox.disabled("a").await.unwrap(), None);
+    outbox.put_endpoint(&endpoint("a")).await.unwrap();
+    assert_eq!(outbox.enqueue(&message("m")).await.unwrap(), 1);
+    assert_eq!(next(&outbox, "a", 0).await.message.id, "m");
+}

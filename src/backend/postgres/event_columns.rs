@@ -31,6 +31,8 @@ pub(super) struct Columns {
 pub(super) enum RecordedAs {
     Timestamptz,
     Micros,
+    /// There is no such column.
+    Untimed,
 }
 
 impl Columns {
@@ -58,6 +60,10 @@ impl Columns {
     /// Returns the value of the version column for the first event.
     pub(super) fn first(&self) -> i64 {
         self.version.1.into()
+    }
+
+    pub(super) fn is_timed(&self) -> bool {
+        self.recorded_as != RecordedAs::Untimed
     }
 
     /// Returns the difference between the column's value and the version.
@@ -138,11 +144,8 @@ impl Columns {
         if let Some(until) = at.until {
             stop = format!(" AND e.{version} <= {}", shifted(until, shift));
         }
-        if let Some((micros, time)) = at.until_time {
-            let bound = match self.recorded_as {
-                RecordedAs::Micros => micros,
-                RecordedAs::Timestamptz => time,
-            };
+        if let Some((micros, time)) = at.until_time.filter(|_| self.is_timed()) {
+            let bound = if self.recorded_as == RecordedAs::Micros { micros } else { time };
             // The first event that was recorded later ends the tail and is part of it, so that the
             // fold can detect that the tail is complete.
             let _ = write!(
@@ -159,11 +162,15 @@ impl Columns {
         } else {
             format!("e.{version}::int8 - ({shift})")
         };
+        let recorded_at = if self.is_timed() {
+            format!("e.{}", column(&self.recorded_at)?)
+        } else {
+            "NULL::timestamptz".to_owned()
+        };
         Ok(format!(
-            "SELECT {selected}, e.{}, e.{}{}{}{}{} FROM {from} e \
+            "SELECT {selected}, {recorded_at}, e.{}{}{}{}{} FROM {from} e \
              WHERE {} AND e.{version} > {after}{stop} \
              ORDER BY e.{version}",
-            column(&self.recorded_at)?,
             column(&self.payload)?,
             optional(&self.anchor)?,
             optional(&self.event_type)?,

@@ -1,12 +1,12 @@
 //! The statements that read an event table: events of one or several aggregates, times, bounds.
 
 use futures_util::TryStreamExt;
-use sqlx::Row;
 use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Executor as _, Postgres, Row, SqlSafeStr as _, Statement as _, Type};
 
 use super::connection::{CallFailure, Operation, Session};
 use super::error::StatementEffect;
-use super::event_row::{EventColumns, RawEvent, time, version_of};
+use super::event_row::{RawEvent, version_of};
 use super::event_table::EventTable;
 use super::event_trouble::explain;
 use super::events::{PAGE, PostgresEvents, has_nul};
@@ -77,6 +77,30 @@ impl<A: Aggregate> Operation for EventRead<'_, '_, A> {
             }
         }
         Ok(if count < PAGE { ReadPage::Last } else { ReadPage::Full })
+    }
+}
+
+/// What the server says about the statement that reads events, without running it.
+pub(super) struct TableCheck<'a, E>(pub(super) &'a PostgresEvents<E>);
+
+impl<E> Operation for TableCheck<'_, E> {
+    type Output = ();
+    const NAME: &'static str = "check an event table";
+    const EFFECT: StatementEffect = StatementEffect::Read;
+
+    fn explain(&self, error: &sqlx::Error) -> Option<Error> {
+        explain(Self::NAME, self.0.table.named(), self.0.tail.sql(), error)
+    }
+
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<(), CallFailure> {
+        let sql = AssertSqlSafe(self.0.tail.sql()).into_sql_str();
+        // As a load prepares it: the types of its parameters decide what the columns are compared with.
+        let (text, number) =
+            (<str as Type<Postgres>>::type_info(), <i64 as Type<Postgres>>::type_info());
+        let types = [&text, &text, &text, &number, &number, &number].map(Clone::clone);
+        let prepared = session.connection.prepare_with(sql, &types).await?;
+        self.0.table.check_types(prepared.columns())?;
+        Ok(())
     }
 }
 
@@ -164,7 +188,7 @@ fn check_first(
     let first = first.ok_or(CallFailure::Foreign)?;
     statement.check(&first)?;
     Statement::check_types(&first, columns)?;
-    table.check_types(&first)?;
+    table.check_types(first.columns())?;
     Ok(())
 }
 
@@ -317,9 +341,9 @@ impl<E> Operation for ReadTimes<'_, E> {
             if std::mem::take(&mut is_first) {
                 table.check_first(version)?;
             }
-            let at = time(&row.try_get_raw(EventColumns::RECORDED_AT)?)
-                .map_err(|e| Error::event_source("read the time of an event", e))?;
-            if times.add(EventTime::new(version, Some(at))).is_break() {
+            let at = table.columns().recorded_at(&row);
+            let at = at.map_err(|e| Error::event_source("read the time of an event", e))?;
+            if times.add(EventTime::new(version, at)).is_break() {
                 break;
             }
         }

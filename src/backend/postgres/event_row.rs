@@ -29,7 +29,8 @@ pub struct EventRow<'r> {
     pub event_type: Option<&'r str>,
     /// The version of the event.
     pub version: u64,
-    /// When the event was recorded.
+    /// When the event was recorded; [`Timestamp::MAX`] if the table has
+    /// [no times](super::EventTable::untimed).
     pub recorded_at: Timestamp,
     /// The metadata, in the same form as a payload. `None` if it is NULL, or if the event table has
     /// no column for it.
@@ -39,7 +40,10 @@ pub struct EventRow<'r> {
 /// The columns of an event: version, recorded time and payload, then the optional ones. Columns
 /// that are not needed are not selected, which matters for many small rows.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each one says whether there is a column")]
 pub(super) struct EventColumns {
+    /// Whether the recorded time has a value.
+    pub(super) timed: bool,
     pub(super) anchor: bool,
     pub(super) event_type: bool,
     pub(super) metadata: bool,
@@ -48,6 +52,14 @@ pub(super) struct EventColumns {
 impl EventColumns {
     pub(super) const RECORDED_AT: usize = 1;
     pub(super) const PAYLOAD: usize = 2;
+
+    /// Reads when the event in `row` was recorded; `None` if the table has no times.
+    pub(super) fn recorded_at(self, row: &PgRow) -> Result<Option<Timestamp>, BoxError> {
+        if !self.timed {
+            return Ok(None);
+        }
+        time(&row.try_get_raw(Self::RECORDED_AT)?).map(Some)
+    }
 
     pub(super) fn anchor(self) -> Option<usize> {
         self.anchor.then_some(Self::PAYLOAD + 1)
@@ -72,7 +84,8 @@ impl EventColumns {
 /// An event as stored in its row, not decoded.
 pub(super) struct RawEvent<'r> {
     pub(super) version: u64,
-    pub(super) recorded_at: Timestamp,
+    /// `None` if the table has no times.
+    pub(super) recorded_at: Option<Timestamp>,
     pub(super) payload: &'r [u8],
     pub(super) anchor: Option<&'r [u8]>,
     pub(super) event_type: Option<&'r str>,
@@ -92,7 +105,7 @@ impl<'r> RawEvent<'r> {
         };
         Ok(Self {
             version,
-            recorded_at: time(&row.try_get_raw(EventColumns::RECORDED_AT)?)?,
+            recorded_at: columns.recorded_at(row)?,
             payload: payload(&row.try_get_raw(EventColumns::PAYLOAD)?)?
                 .ok_or("an event has NULL as its payload")?,
             anchor: optional(columns.anchor())?.map(|value| value.as_bytes()).transpose()?,
@@ -109,8 +122,12 @@ impl<'r> RawEvent<'r> {
         replay: &mut Replay<'_, A>,
     ) -> Result<bool, BoxError> {
         let &Self { version, recorded_at, event_type, metadata, .. } = self;
-        let mut recorded = Recorded::new(version, recorded_at, self.payload);
+        let mut recorded = match recorded_at {
+            Some(recorded_at) => Recorded::new(version, recorded_at, self.payload),
+            None => Recorded::untimed(version, self.payload),
+        };
         recorded.anchor = self.anchor;
+        let recorded_at = recorded.recorded_at;
         let pushed = replay.push_encoded(recorded, |payload| {
             decode(EventRow { payload, event_type, version, recorded_at, metadata })
         })?;
@@ -144,7 +161,7 @@ fn payload<'r>(value: &PgValueRef<'r>) -> Result<Option<&'r [u8]>, BoxError> {
     Ok(Some(bytes))
 }
 
-pub(super) fn time(value: &PgValueRef<'_>) -> Result<Timestamp, BoxError> {
+fn time(value: &PgValueRef<'_>) -> Result<Timestamp, BoxError> {
     if value.is_null() {
         return Err("an event has NULL as its recorded time".into());
     }

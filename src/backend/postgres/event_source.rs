@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 
 use super::event_keys::EventKeys;
-use super::event_reads::{Bounds, EventRead, LowestMany, ReadMany, ReadPage, ReadTimes};
+use super::event_reads::{
+    Bounds, EventRead, LowestMany, ReadMany, ReadPage, ReadTimes, TableCheck,
+};
 use super::events::{PostgresEvents, has_nul};
 use super::version;
 use crate::error::{BoxError, Error};
@@ -13,6 +15,18 @@ use crate::state::Aggregate;
 use crate::store::{Cursor, KeysRequest, Page};
 
 impl<E> PostgresEvents<E> {
+    /// Compares the description of the table with the table of the server, without reading events.
+    /// Call it when the application starts: otherwise the first load finds what is wrong.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if there is no such table, or a column is
+    /// missing or has another type. The message names the column and says what to use instead.
+    /// [`EventSource`](crate::ErrorKind::EventSource) or a more specific kind if the server cannot
+    /// be asked.
+    pub async fn check(&self) -> Result<(), Error> {
+        self.connections.run(&mut TableCheck(self)).await
+    }
+
     async fn bounds(&self, key: &AggregateKey) -> Result<Option<(u64, u64)>, Error> {
         self.table.check_key(key)?;
         if has_nul(key) {

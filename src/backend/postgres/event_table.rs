@@ -1,6 +1,6 @@
 //! [`EventTable`]: describes the application's event table.
 
-use sqlx::postgres::PgRow;
+use sqlx::postgres::PgColumn;
 
 use super::event_columns::{Columns, RecordedAs};
 use super::event_query::EventQuery;
@@ -162,6 +162,13 @@ impl EventTable {
         self.with(|c| (c.recorded_at, c.recorded_as) = (column.into(), RecordedAs::Micros))
     }
 
+    /// Says that the table does not record times. States are then loaded now and at versions, and
+    /// [`at_time`](crate::SnapshotEngine::at_time) fails with
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    pub fn untimed(self) -> Self {
+        self.with(|c| c.recorded_as = RecordedAs::Untimed)
+    }
+
     /// Sets the column that permanently identifies an event, such as an event id or a hash. The
     /// column can be of any type. Each load compares the anchor in the snapshot with this column.
     pub fn anchor(self, column: impl Into<String>) -> Self {
@@ -193,12 +200,13 @@ impl EventTable {
     pub(super) fn columns(&self) -> EventColumns {
         match &self.shape {
             TableShape::Named(columns) => EventColumns {
+                timed: columns.is_timed(),
                 anchor: columns.anchor.is_some(),
                 event_type: columns.event_type.is_some(),
                 metadata: columns.metadata.is_some(),
             },
             TableShape::Query { metadata, .. } => {
-                EventColumns { anchor: true, event_type: true, metadata: *metadata }
+                EventColumns { timed: true, anchor: true, event_type: true, metadata: *metadata }
             }
         }
     }
@@ -229,9 +237,9 @@ impl EventTable {
         }
     }
 
-    /// Checks that the [`columns`](Self::columns) in `row` have types that can be read.
-    pub(super) fn check_types(&self, row: &PgRow) -> Result<(), Error> {
-        check_types(self.columns(), self.named(), row)
+    /// Checks that the [`columns`](Self::columns) in a result have types that can be read.
+    pub(super) fn check_types(&self, result: &[PgColumn]) -> Result<(), Error> {
+        check_types(self.columns(), self.named(), result)
     }
 
     /// Returns the tenant of all events, if there is only one.

@@ -1,7 +1,7 @@
 //! Translates the server's errors about an event table.
 
-use sqlx::postgres::{PgDatabaseError, PgErrorPosition, PgRow};
-use sqlx::{Column, Row, TypeInfo};
+use sqlx::postgres::{PgColumn, PgDatabaseError, PgErrorPosition};
+use sqlx::{Column, TypeInfo};
 
 use super::error::{cause, code};
 use super::event_columns::{Columns, RecordedAs};
@@ -65,7 +65,7 @@ fn advice(columns: Option<&Columns>, column: &str) -> &'static str {
         ": use uuid_id or bigint_id, or (for enums) id_as, kind_as or tenant_as"
     } else if columns.version() == column {
         ": use an integer type for the version"
-    } else if columns.recorded_at == column {
+    } else if columns.is_timed() && columns.recorded_at == column {
         ": use recorded_at for timestamptz, or recorded_at_micros for bigint"
     } else {
         ""
@@ -97,13 +97,13 @@ fn column_at(sql: &str, at: usize) -> Option<String> {
     }
 }
 
-/// Checks that the columns in `row` have types that can be read.
+/// Checks that the columns of a result have types that can be read.
 pub(super) fn check_types(
     columns: EventColumns,
     named: Option<&Columns>,
-    row: &PgRow,
+    result: &[PgColumn],
 ) -> Result<(), Error> {
-    let type_of = |at: usize| row.try_column(at).map_or("", |column| column.type_info().name());
+    let type_of = |at: usize| result.get(at).map_or("", |column| column.type_info().name());
     let wrong = |what: &str, name: Option<&str>, of: &str, wanted: &str| {
         let what = name.map_or_else(|| what.to_owned(), |name| format!("the column {name:?}"));
         let message = format!("check EventTable: {what} has the type {of}: {wanted}");
@@ -114,7 +114,8 @@ pub(super) fn check_types(
     let what = "the recorded time of the query";
     match (type_of(EventColumns::RECORDED_AT), recorded_as) {
         ("TIMESTAMPTZ", None | Some(RecordedAs::Timestamptz))
-        | ("INT8", None | Some(RecordedAs::Micros)) => {}
+        | ("INT8", None | Some(RecordedAs::Micros))
+        | (_, Some(RecordedAs::Untimed)) => {}
         ("TIMESTAMP", _) => {
             return wrong(
                 what,

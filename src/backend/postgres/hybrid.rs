@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
+use sqlx::Row as _;
 
 use super::connection::{CallFailure, Connections, Operation, Session};
 use super::error::StatementEffect;
@@ -288,7 +289,7 @@ impl Operation for Fetch<'_> {
             } else if self.statement.check(&row).is_ok() {
                 is_own = true;
                 Statement::check_types(&row, self.table.columns().count())?;
-                self.table.check_types(&row)?;
+                self.table.check_types(row.columns())?;
                 for row in early.drain(..) {
                     fetched.take(self.table, &row)?;
                 }

@@ -154,7 +154,7 @@ impl Operation for FetchMany<'_> {
             } else if self.statement.check(&row).is_ok() {
                 is_own = true;
                 Statement::check_types(&row, self.table.columns().count())?;
-                self.table.check_types(&row)?;
+                self.table.check_types(row.columns())?;
                 for row in early.drain(..) {
                     self.take(&mut all, &row)?;
                 }

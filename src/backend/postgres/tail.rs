@@ -25,7 +25,7 @@ pub(super) struct Events {
 
 struct TailSlot {
     version: u64,
-    recorded_at: Timestamp,
+    recorded_at: Option<Timestamp>,
     payload: Range<usize>,
     anchor: Option<Range<usize>>,
     event_type: Option<Range<usize>>,
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     fn event(version: u64, payload: &[u8]) -> RawEvent<'_> {
-        let recorded_at = Timestamp::from_micros(0);
+        let recorded_at = Some(Timestamp::from_micros(0));
         RawEvent { version, recorded_at, payload, anchor: None, event_type: None, metadata: None }
     }
 

@@ -216,14 +216,16 @@ impl WebhookOutbox for StoreOutbox {
         // Also if it was removed before, so that a call that was interrupted can be repeated.
         let queue = queue_key(id)?;
         let newest = self.documents.get(&queue, u64::MAX).await?.map_or(0, |it| it.version);
+        let empty = |state: &mut QueueState| {
+            let before = state.clone();
+            state.begin_anew();
+            state.next = state.next.max(newest.saturating_add(1));
+            state.disabled = None;
+            (*state != before).then_some(())
+        };
+        // Also without messages: the endpoint may be disabled.
+        self.change_state(id, empty).await?;
         if newest > 0 {
-            let empty = |state: &mut QueueState| {
-                state.begin_anew();
-                state.next = state.next.max(newest.saturating_add(1));
-                state.disabled = None;
-                Some(())
-            };
-            self.change_state(id, empty).await?;
             self.documents.forget(&queue, Selection::Below(newest.saturating_add(1))).await;
         }
         Ok(removed)
