@@ -275,3 +275,18 @@ async fn the_other_form_names_its_project_in_the_document() {
     }
     assert_eq!(press.shelf.all().await.len(), 1);
 }
+
+#[tokio::test]
+async fn a_large_artifact_that_is_stored_already_can_be_sent_again() {
+    let press = Press::new();
+    let large = "x".repeat(900 << 10);
+    let artifact = Artifact::of(large.as_bytes());
+    let declared = json!({ "size": artifact.size, "sha256": artifact.id.to_string() });
+    let about = said(&json!({ "artifacts": { "large": declared, "code": true } }));
+    let parts = [("publication", None, None, &*about), ("large", Some("x"), None, &*large), CODE];
+    for _ in 0..2 {
+        // The second time, nobody reads its content.
+        let answer = send(&press, &[], form(&parts)).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+    }
+}

@@ -15,6 +15,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response};
 use http_body::Body;
 use multer::{Field, Multipart};
+use tokio::sync::Mutex;
 
 use super::MAX_BODY;
 use super::body_pieces::{BodyPieces, EarlyEnd, ended_early};
@@ -224,10 +225,16 @@ impl PublicationForm {
                 HttpProblem::bad_request(format!("the type of {name:?} is no ASCII text"))
             })?;
             let content_type = content_type.map(str::to_owned);
-            let content = content(field, Arc::clone(&self.overhead));
+            let field = Arc::new(Mutex::new(field));
+            let content = content(Arc::clone(&field), Arc::clone(&self.overhead));
             let publisher = &publishing.publisher;
             let kept = publisher.keep(project, &declared, content_type.as_deref(), content).await;
             let artifact = kept.map_err(problem_of)?;
+            // The content of one that is stored already was not read.
+            let mut rest = field.lock().await;
+            while let Some(piece) = taken(&mut rest, &self.overhead).await {
+                piece.map_err(|_| HttpProblem::new(ProblemKind::BROKEN_BODY))?;
+            }
             let part = PublicationPart::new().size(artifact.size).sha256(artifact.id);
             request.parts.insert(name, part.content_type(artifact.content_type));
         }
@@ -271,12 +278,12 @@ async fn taken(
     piece
 }
 
-fn content(field: Field<'static>, overhead: Arc<AtomicUsize>) -> ArtifactContent {
+fn content(field: Arc<Mutex<Field<'static>>>, overhead: Arc<AtomicUsize>) -> ArtifactContent {
     let pieces = stream::unfold(Some(field), move |left| {
         let overhead = Arc::clone(&overhead);
         async move {
-            let mut field = left?;
-            let piece = taken(&mut field, &overhead).await?;
+            let field = left?;
+            let piece = taken(&mut *field.lock().await, &overhead).await?;
             Some(match piece {
                 Ok(piece) => (Ok(piece), Some(field)),
                 Err(_) => (Err(ended_early()), None),
