@@ -66,6 +66,8 @@
 //!
 //! # Where to begin
 //!
+//! - [Getting started](guide::getting_started) leads from an application with its own event store to
+//!   loads from snapshots, in ten minutes. The [guide] has a page for each further question.
 //! - An application implements [`Aggregate`] for its states and [`EventSource`] for its event
 //!   store, builds a [`SnapshotEngine`], and calls its methods. After a commit it calls
 //!   [`committed`](SnapshotEngine::committed). A [`trigger`] then decides whether a snapshot is
@@ -77,7 +79,6 @@
 //! - Plots, code and other content beside the snapshots are artifacts: see [`artifact`].
 //! - An operator uses the command `snapfold`: see the guide to the
 //!   [command line](guide::command_line).
-//! - [`guide`] contains the design and the record format.
 //!
 //! # What it does not do
 //!
