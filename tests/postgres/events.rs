@@ -11,11 +11,13 @@ use crate::support::TestDb;
 use crate::support::account::{Account, chain, decode, folded, key};
 use snapfold::engine::ReplayLoader;
 use snapfold::manager::{CreateOptions, Origin};
-use snapfold::postgres::{EventTable, KeyType, PostgresEvents, PostgresOptions, PostgresStore};
+use snapfold::postgres::{
+    EventRow, EventTable, KeyType, PostgresEvents, PostgresOptions, PostgresStore,
+};
 use snapfold::store::KeysRequest;
 use snapfold::{
-    AggregateKey, Error, ErrorKind, EventSource, Loaded, Loader, MemoryStore, Point, Retry,
-    SnapshotEngine, Timestamp,
+    AggregateKey, BoxError, Error, ErrorKind, EventSource, Loaded, Loader, MemoryStore, Point,
+    Retry, SnapshotEngine, Timestamp,
 };
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
@@ -39,6 +41,15 @@ struct Ways {
 
 impl Ways {
     async fn new(db: &TestDb, pool: &PgPool, table: EventTable) -> Self {
+        Self::decoded(db, pool, table, decode).await
+    }
+
+    async fn decoded(
+        db: &TestDb,
+        pool: &PgPool,
+        table: EventTable,
+        decode: impl Fn(EventRow<'_>) -> Result<i64, BoxError> + Send + Sync + 'static,
+    ) -> Self {
         let options = PostgresOptions::new().schema(&db.schema);
         let store = PostgresStore::with_options(pool.clone(), &options).unwrap();
         store.migrations().run().await.unwrap();
@@ -195,6 +206,36 @@ async fn domains_and_views_are_read_as_what_they_are_made_of() {
 }
 
 #[tokio::test]
+async fn the_version_of_an_events_schema_reaches_the_decoder() {
+    let db = TestDb::new().await;
+    let columns = "id text, version int8, recorded_at timestamptz, payload jsonb, \
+         what text DEFAULT 'w', revision int2 DEFAULT 2, meta text DEFAULT 'm', note text";
+    table(&db, columns, EVENTS).await;
+    // With and without the columns beside it, and NULL.
+    for (described, expected) in [
+        (events(&db).event_version("revision"), [None, Some("2"), None]),
+        (
+            events(&db).event_type("what").event_version("revision").metadata("meta"),
+            [Some("w"), Some("2"), Some("m")],
+        ),
+        (events(&db).event_version("note").metadata("meta"), [None, None, Some("m")]),
+    ] {
+        let check = move |row: EventRow<'_>| {
+            let meta = row.metadata.map(|meta| std::str::from_utf8(meta).unwrap());
+            assert_eq!([row.event_type, row.event_version, meta], expected);
+            decode(row)
+        };
+        let ways = Ways::decoded(&db, &db.pool, described, check).await;
+        ways.hybrid.create_with(&key("a"), CreateOptions::new().at_version(4)).await.unwrap();
+        ways.gives("a", Point::Now, 10).await;
+        ways.gives("a", Point::Version(6), 6).await;
+        let many = ways.hybrid.load_many(&[key("a")]).await;
+        assert_eq!(*many[0].as_ref().unwrap().state, folded(1..=10));
+    }
+    db.close().await;
+}
+
+#[tokio::test]
 async fn a_time_without_a_zone_is_refused_with_its_column_even_without_rows() {
     let db = TestDb::new().await;
     for rows in [EVENTS, "SELECT 'b', 1, now(), '1'"] {
@@ -326,6 +367,7 @@ async fn what_is_wrong_in_an_event_table_is_named() {
         (good().payload("body"), ["no column \"body\"", ""]),
         (good().kind("aggregate_type"), ["no column \"aggregate_type\"", ""]),
         (good().anchor("event_id"), ["no column \"event_id\"", ""]),
+        (good().event_version("revision"), ["no column \"revision\"", ""]),
         (good().event_type("type"), ["no column \"type\"", ""]),
         (good().uuid_id("stream\"id"), ["no column \"stream\\\"id\"", ""]),
         (good().recorded_at("at"), ["no column \"at\"", ""]),

@@ -22,6 +22,7 @@ pub(super) struct Columns {
     pub(super) recorded_as: RecordedAs,
     pub(super) anchor: Option<String>,
     pub(super) event_type: Option<String>,
+    pub(super) event_version: Option<String>,
     pub(super) metadata: Option<String>,
     pub(super) payload: String,
 }
@@ -48,6 +49,7 @@ impl Columns {
             recorded_as: RecordedAs::Timestamptz,
             anchor: None,
             event_type: None,
+            event_version: None,
             metadata: None,
             payload: "payload".into(),
         }
@@ -168,12 +170,17 @@ impl Columns {
             "NULL::timestamptz".to_owned()
         };
         Ok(format!(
-            "SELECT {selected}, {recorded_at}, e.{}{}{}{}{} FROM {from} e \
+            "SELECT {selected}, {recorded_at}, e.{}{}{}{}{}{} FROM {from} e \
              WHERE {} AND e.{version} > {after}{stop} \
              ORDER BY e.{version}",
             column(&self.payload)?,
             optional(&self.anchor)?,
             optional(&self.event_type)?,
+            if self.event_version.is_some() {
+                optional(&self.event_version)? + "::text"
+            } else {
+                String::new()
+            },
             optional(&self.metadata)?,
             at.extra,
             self.of_key(at, "e")?,

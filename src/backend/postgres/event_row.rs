@@ -27,7 +27,10 @@ pub struct EventRow<'r> {
     pub payload: &'r [u8],
     /// The type of the event, if the event table has a column for it.
     pub event_type: Option<&'r str>,
-    /// The version of the event.
+    /// The version of the event's schema, such as `1.0` or `2`, if the event table has a
+    /// [column](super::EventTable::event_version) for it.
+    pub event_version: Option<&'r str>,
+    /// The version of the event: its number within the aggregate.
     pub version: u64,
     /// When the event was recorded; [`Timestamp::MAX`] if the table has
     /// [no times](super::EventTable::untimed).
@@ -46,6 +49,7 @@ pub(super) struct EventColumns {
     pub(super) timed: bool,
     pub(super) anchor: bool,
     pub(super) event_type: bool,
+    pub(super) event_version: bool,
     pub(super) metadata: bool,
 }
 
@@ -62,22 +66,30 @@ impl EventColumns {
     }
 
     pub(super) fn anchor(self) -> Option<usize> {
-        self.anchor.then_some(Self::PAYLOAD + 1)
+        self.anchor.then(|| self.after(0))
     }
 
     pub(super) fn event_type(self) -> Option<usize> {
-        self.event_type.then_some(Self::PAYLOAD + 1 + usize::from(self.anchor))
+        self.event_type.then(|| self.after(1))
+    }
+
+    pub(super) fn event_version(self) -> Option<usize> {
+        self.event_version.then(|| self.after(2))
     }
 
     pub(super) fn metadata(self) -> Option<usize> {
-        self.metadata
-            .then_some(Self::PAYLOAD + 1 + usize::from(self.anchor) + usize::from(self.event_type))
+        self.metadata.then(|| self.after(3))
     }
 
     /// Returns the number of columns.
     pub(super) fn count(self) -> usize {
-        let optional = [self.anchor, self.event_type, self.metadata];
-        Self::PAYLOAD + 1 + optional.into_iter().map(usize::from).sum::<usize>()
+        self.after(4)
+    }
+
+    /// Returns the place after the first `optional` of the optional columns.
+    fn after(self, optional: usize) -> usize {
+        let all = [self.anchor, self.event_type, self.event_version, self.metadata];
+        Self::PAYLOAD + 1 + all.into_iter().take(optional).map(usize::from).sum::<usize>()
     }
 }
 
@@ -89,6 +101,7 @@ pub(super) struct RawEvent<'r> {
     pub(super) payload: &'r [u8],
     pub(super) anchor: Option<&'r [u8]>,
     pub(super) event_type: Option<&'r str>,
+    pub(super) event_version: Option<&'r str>,
     pub(super) metadata: Option<&'r [u8]>,
 }
 
@@ -110,6 +123,9 @@ impl<'r> RawEvent<'r> {
                 .ok_or("an event has NULL as its payload")?,
             anchor: optional(columns.anchor())?.map(|value| value.as_bytes()).transpose()?,
             event_type: optional(columns.event_type())?.map(|value| value.as_str()).transpose()?,
+            event_version: optional(columns.event_version())?
+                .map(|value| value.as_str())
+                .transpose()?,
             metadata: optional(columns.metadata())?.as_ref().map_or(Ok(None), payload)?,
         })
     }
@@ -121,7 +137,7 @@ impl<'r> RawEvent<'r> {
         decode: &Decode<A::Event>,
         replay: &mut Replay<'_, A>,
     ) -> Result<bool, BoxError> {
-        let &Self { version, recorded_at, event_type, metadata, .. } = self;
+        let &Self { version, recorded_at, event_type, event_version, metadata, .. } = self;
         let mut recorded = match recorded_at {
             Some(recorded_at) => Recorded::new(version, recorded_at, self.payload),
             None => Recorded::untimed(version, self.payload),
@@ -129,7 +145,7 @@ impl<'r> RawEvent<'r> {
         recorded.anchor = self.anchor;
         let recorded_at = recorded.recorded_at;
         let pushed = replay.push_encoded(recorded, |payload| {
-            decode(EventRow { payload, event_type, version, recorded_at, metadata })
+            decode(EventRow { payload, event_type, event_version, version, recorded_at, metadata })
         })?;
         Ok(pushed.is_continue())
     }

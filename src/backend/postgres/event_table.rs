@@ -180,6 +180,12 @@ impl EventTable {
         self.with(|c| c.event_type = Some(column.into()))
     }
 
+    /// Sets the column that contains the version of the event's schema, which is passed to the
+    /// decoder as text: what upcasters of events look at. The column can be of any type.
+    pub fn event_version(self, column: impl Into<String>) -> Self {
+        self.with(|c| c.event_version = Some(column.into()))
+    }
+
     /// Sets the column that contains the metadata (`bytea`, `text`, `json` or `jsonb`), which is
     /// passed to the decoder as [`EventRow::metadata`](super::EventRow::metadata). For a query,
     /// this method declares that the sixth column is the metadata, and the name is ignored.
@@ -203,11 +209,16 @@ impl EventTable {
                 timed: columns.is_timed(),
                 anchor: columns.anchor.is_some(),
                 event_type: columns.event_type.is_some(),
+                event_version: columns.event_version.is_some(),
                 metadata: columns.metadata.is_some(),
             },
-            TableShape::Query { metadata, .. } => {
-                EventColumns { timed: true, anchor: true, event_type: true, metadata: *metadata }
-            }
+            TableShape::Query { metadata, .. } => EventColumns {
+                timed: true,
+                anchor: true,
+                event_type: true,
+                event_version: false,
+                metadata: *metadata,
+            },
         }
     }
 

@@ -29,6 +29,7 @@ struct TailSlot {
     payload: Range<usize>,
     anchor: Option<Range<usize>>,
     event_type: Option<Range<usize>>,
+    event_version: Option<Range<usize>>,
     metadata: Option<Range<usize>>,
 }
 
@@ -63,8 +64,17 @@ impl Events {
         let payload = self.keep(event.payload);
         let anchor = event.anchor.map(|bytes| self.keep(bytes));
         let event_type = event.event_type.map(|text| self.keep(text.as_bytes()));
+        let event_version = event.event_version.map(|text| self.keep(text.as_bytes()));
         let metadata = event.metadata.map(|bytes| self.keep(bytes));
-        self.slots.push(TailSlot { version, recorded_at, payload, anchor, event_type, metadata });
+        self.slots.push(TailSlot {
+            version,
+            recorded_at,
+            payload,
+            anchor,
+            event_type,
+            event_version,
+            metadata,
+        });
     }
 
     fn keep(&mut self, bytes: &[u8]) -> Range<usize> {
@@ -98,6 +108,10 @@ impl Events {
     fn part(&self, range: &Range<usize>) -> &[u8] {
         self.bytes.get(range.clone()).unwrap_or_default()
     }
+
+    fn text(&self, range: Option<&Range<usize>>) -> Result<Option<&str>, std::str::Utf8Error> {
+        range.map(|range| std::str::from_utf8(self.part(range))).transpose()
+    }
 }
 
 /// The events that were fetched with a snapshot, up to the version `until`.
@@ -119,13 +133,13 @@ where
     fn replay(self: Box<Self>, replay: &mut Replay<'_, A>) -> Result<(), BoxError> {
         let events = &self.events;
         for slot in &events.slots {
-            let event_type = slot.event_type.as_ref().map(|range| events.part(range));
             let event = RawEvent {
                 version: slot.version,
                 recorded_at: slot.recorded_at,
                 payload: events.part(&slot.payload),
                 anchor: slot.anchor.as_ref().map(|range| events.part(range)),
-                event_type: event_type.map(std::str::from_utf8).transpose()?,
+                event_type: events.text(slot.event_type.as_ref())?,
+                event_version: events.text(slot.event_version.as_ref())?,
                 metadata: slot.metadata.as_ref().map(|range| events.part(range)),
             };
             if !event.push(&self.decode, replay)? {
@@ -148,7 +162,15 @@ mod tests {
 
     fn event(version: u64, payload: &[u8]) -> RawEvent<'_> {
         let recorded_at = Some(Timestamp::from_micros(0));
-        RawEvent { version, recorded_at, payload, anchor: None, event_type: None, metadata: None }
+        RawEvent {
+            version,
+            recorded_at,
+            payload,
+            anchor: None,
+            event_type: None,
+            event_version: None,
+            metadata: None,
+        }
     }
 
     #[test]
