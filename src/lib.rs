@@ -109,10 +109,10 @@
 //! | `publish` | | [`service::publish`]: artifacts that clients send, checked and published together; with `http` also over HTTP |
 //! | `webhooks` | | [`service::webhook`]: messages to other servers by the specification Standard Webhooks |
 //! | `conformance` | | [`conformance`]: test kits for stores, event sources, ledgers, artifact stores and aggregates |
-//! | `publish` | | `publication`: artifacts that are uploaded, checked and published together |
 //! | `progress` | | `service::progress_bar`, a bar for batches on a terminal |
 //! | `tracing`, `metrics` | | [`engine::telemetry`]: observers for the crates of these names |
 //! | `faults` | | [`layer::FaultyStore`], a store that fails on purpose |
+//! | `jiff`, `chrono`, `time` | | conversions of [`Timestamp`] from and to jiff 1, chrono 0.4 and time 0.3 |
 //! | `bincode` | | [`Bincode`](codec::Bincode) 2.0.1 (unmaintained upstream), to share an encoding with other code |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -1,5 +1,7 @@
 //! A point in time: [`Timestamp`].
 
+mod conversions;
+
 use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,6 +22,8 @@ use crate::error::{Error, ErrorKind};
 /// assert_eq!(t.to_string(), "2026-11-21T09:30:00Z");
 /// # Ok::<(), snapfold::Error>(())
 /// ```
+///
+/// The features `jiff`, `chrono` and `time` convert from and to the types of these crates.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 

@@ -9,7 +9,8 @@ pub(super) use enabled::{next_after, zone_name};
 mod enabled {
     use croner::Cron;
     use croner::errors::CronError;
-    use jiff::tz::TimeZone;
+    use jiff_of_croner as jiff;
+    use jiff_of_croner::tz::TimeZone;
 
     use crate::error::Error;
     use crate::ledger::invalid::invalid;

@@ -104,7 +104,7 @@ impl Model<'_> {
                 jiff::Timestamp::MAX
             },
         );
-        let local = time.to_zoned(self.zone.clone());
+        let local = time.to_zoned_datetime(self.zone.clone());
         let (year, month) = (i64::from(local.year()), i64::from(local.month()));
         match unit {
             Unit::Year => [year, 0, 0],

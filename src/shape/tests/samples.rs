@@ -92,7 +92,7 @@ fn common_foreign_types_are_traced_whole() {
         #[serde(with = "rust_decimal::serde::str")]
         total: rust_decimal::Decimal,
         at: jiff::Timestamp,
-        zoned: jiff::Zoned,
+        zoned: jiff::ZonedDateTime,
         span: jiff::Span,
         from: IpAddr,
     }
