@@ -10,7 +10,7 @@
 //! | **Services** | [states over HTTP](http), [publications](publish), [webhooks], [schedules] |
 //! | **Run** | [operations], [metrics], [security] |
 //! | **Test** | [an aggregate](aggregate_authors), [an application](testing) |
-//! | **Know** | [design], [the simulation](simulation), [the fault suite](fault_suite), [changelog] |
+//! | **Know** | [benchmarks], [design], [the simulation](simulation), [the fault suite](fault_suite), [changelog] |
 //! | **Formats** | [records](mod@format), [files](format_file_store), [objects](format_object_store), [documents](format_documents), [archives](format_archive) |
 
 /// Mounts a page. Its links to other pages name files (`[text][postgres.md]`), so that they work in
@@ -102,6 +102,7 @@ page!(
     testing,
     "docs/testing.md"
 );
+page!(benchmarks, "docs/benchmarks.md");
 page!(design, "docs/design.md");
 page!(simulation, "docs/simulation.md");
 page!(fault_suite, "docs/fault-suite.md");

@@ -77,7 +77,8 @@ impl Subject {
             return Event::Opened { account_id, slots: self.slots };
         }
         let amount = (version.wrapping_mul(7_919) % 100_000) as i64 - 20_000;
-        let memo = format!("invoice {:07}, paid by transfer", version.wrapping_mul(104_729) % 10_000_000);
+        let memo =
+            format!("invoice {:07}, paid by transfer", version.wrapping_mul(104_729) % 10_000_000);
         Event::Deposited { account_id, amount, memo }
     }
 

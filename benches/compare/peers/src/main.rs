@@ -16,7 +16,7 @@ mod report;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use sqlx::postgres::PgConnectOptions;
@@ -26,7 +26,7 @@ use account::Subject;
 use link::Link;
 use measure::{Contestants, Row};
 use peer::Way;
-use peers::{CqrsEs, Library};
+use peers::{CqrsEs, Library, Snapfold};
 use report::{Report, Size, Traffic};
 
 #[derive(Parser)]
@@ -40,6 +40,9 @@ struct Arguments {
     /// Only the tables whose name contains this
     #[arg(long, default_value = "")]
     only: String,
+    /// Only the libraries whose names contain this, and snapfold
+    #[arg(long, default_value = "")]
+    library: String,
     /// Write all figures to this file
     #[arg(long)]
     json: Option<PathBuf>,
@@ -51,7 +54,9 @@ struct Arguments {
 /// About 170 bytes, 5 KB and 75 KB as JSON.
 const SIZES: [(&str, u32); 3] = [("small", 3), ("medium", 90), ("large", 1_400)];
 const GROWTH: [u64; 3] = [1_000, 10_000, 100_000];
-const ROUND_TRIP: Duration = Duration::from_micros(1_300);
+/// Of the slow link, in each direction. What comes on top of it, because threads wake up late, is
+/// measured and reported.
+const DELAY: Duration = Duration::from_micros(500);
 
 struct Bench {
     arguments: Arguments,
@@ -60,8 +65,8 @@ struct Bench {
 }
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     // On a worker, as the code of an application is.
     runtime.block_on(async { tokio::spawn(run(arguments)).await.unwrap() });
 }
@@ -91,6 +96,20 @@ impl Bench {
 
     fn turns(&self, turns: usize) -> usize {
         if self.arguments.quick { turns.div_ceil(8) } else { turns }
+    }
+
+    fn libraries(&self) -> Vec<Library> {
+        let wanted = |it: &Library| it.name().contains(&self.arguments.library);
+        let mut all = Library::ALL.to_vec();
+        all.retain(|it| *it == Library::Snapfold || wanted(it));
+        all
+    }
+
+    /// Those that are not only another set-up of the same library.
+    fn distinct(&self) -> Vec<Library> {
+        let mut all = self.libraries();
+        all.retain(|it| !it.is_variant());
+        all
     }
 
     /// Whether a table is wanted.
@@ -125,11 +144,12 @@ impl Bench {
     }
 
     async fn fill(&self) {
-        for library in Library::ALL.into_iter().filter(|it| !it.is_variant()) {
+        for library in self.distinct() {
             self.say(&format!("writing the events of {}", library.name()));
             let sql = format!("CREATE DATABASE {}", library.database());
             self.admin("postgres").await.execute(AssertSqlSafe(sql)).await.unwrap();
-            let mut peer = library.connect(&self.url(library, self.address()), &self.arguments.python).await;
+            let mut peer =
+                library.connect(&self.url(library, self.address()), &self.arguments.python).await;
             let others = others();
             let (before, after) = others.split_at(250);
             for subject in before.iter().chain(&subjects()).chain(after) {
@@ -142,8 +162,9 @@ impl Bench {
 
     /// The bytes of each snapshot.
     async fn sizes(&mut self) {
-        for library in Library::ALL.into_iter().filter(|it| !it.is_variant()) {
-            let peer = library.connect(&self.url(library, self.address()), &self.arguments.python).await;
+        for library in self.distinct() {
+            let peer =
+                library.connect(&self.url(library, self.address()), &self.arguments.python).await;
             let mut admin = self.admin(library.database()).await;
             for (name, slots) in SIZES {
                 let id = peer.stored_id(&loaded(name, slots).id);
@@ -152,13 +173,23 @@ impl Bench {
                 self.report.sizes.push(Size { library: library.name(), case: name, payload, row });
             }
         }
+        let snapfold = Snapfold::connect(&self.url(Library::Snapfold, self.address()), false).await;
+        for (name, slots) in SIZES {
+            let (payload, row) = snapfold.size_with_zstd(&loaded(name, slots)).await;
+            self.report.sizes.push(Size {
+                library: "snapfold, with zstd",
+                case: name,
+                payload,
+                row,
+            });
+        }
     }
 
     /// Statements and round trips of a load.
     async fn traffic(&mut self) {
         const LOADS: u64 = 20;
         let subject = loaded("small", SIZES[0].1);
-        for library in Library::ALL {
+        for library in self.libraries() {
             let link = Link::open(self.address(), Duration::ZERO);
             let mut contestants = self.connect(&[library], link.address).await;
             let peer = &mut contestants[0].1;
@@ -178,16 +209,19 @@ impl Bench {
     }
 
     async fn measure(&mut self) {
-        let far = Link::open(self.address(), ROUND_TRIP / 2);
-        for (link, address) in [("loopback", self.address()), ("1.3 ms", far.address)] {
+        let far = Link::open(self.address(), DELAY);
+        self.report.round_trips =
+            [self.round_trip(self.address()).await, self.round_trip(far.address).await];
+        for (link, address) in [("loopback", self.address()), ("slow link", far.address)] {
             let is_far = link != "loopback";
-            let mut all = self.connect(&Library::ALL, address).await;
+            let mut all = self.connect(&self.libraries(), address).await;
             let loads = if is_far { 4 } else { 20 };
             let sizes = if self.wants("load") { 3 } else { 0 };
             for (size, slots) in SIZES.into_iter().take(sizes) {
                 self.say(&format!("loads, {size}, {link}"));
                 let subject = loaded(size, slots);
-                let times = measure::loads(&mut all, Way::Snapshot, &subject, self.turns(64), loads).await;
+                let times =
+                    measure::loads(&mut all, Way::Snapshot, &subject, self.turns(64), loads).await;
                 self.add(measure::rows("load", &format!("{size}, {link}"), &times));
             }
             if self.wants("load_many") {
@@ -197,13 +231,18 @@ impl Bench {
                 self.add(measure::rows("load_many", link, &times));
             }
             drop(all);
-            let mains: Vec<_> = Library::ALL.into_iter().filter(|it| !it.is_variant()).collect();
-            let mut mains = self.connect(&mains, address).await;
+            let mut distinct = self.connect(&self.distinct(), address).await;
             if !is_far && self.wants("replay") {
                 for (size, slots) in SIZES.into_iter().take(2) {
                     self.say(&format!("replays, {size}, {link}"));
-                    let times =
-                        measure::loads(&mut mains, Way::Replay, &loaded(size, slots), self.turns(16), 1).await;
+                    let times = measure::loads(
+                        &mut distinct,
+                        Way::Replay,
+                        &loaded(size, slots),
+                        self.turns(16),
+                        1,
+                    )
+                    .await;
                     self.add(measure::rows("replay", &format!("{size}, {link}"), &times));
                 }
             }
@@ -211,8 +250,14 @@ impl Bench {
                 for events in GROWTH {
                     self.say(&format!("loads after {events} events"));
                     let subject = grown(events);
-                    let times =
-                        measure::loads(&mut mains, Way::Snapshot, &subject, self.turns(32), loads).await;
+                    let times = measure::loads(
+                        &mut distinct,
+                        Way::Snapshot,
+                        &subject,
+                        self.turns(32),
+                        loads,
+                    )
+                    .await;
                     self.add(measure::rows("growth", &format!("{events} events"), &times));
                 }
             }
@@ -221,7 +266,7 @@ impl Bench {
                 self.say(&format!("commands, {size}, {link}"));
                 let subject = commanded(size, slots, link);
                 let [not_due, due] =
-                    measure::commands(&mut mains, &subject, self.turns(40)).await;
+                    measure::commands(&mut distinct, &subject, self.turns(40)).await;
                 self.add(measure::rows("command", &format!("{size}, {link}, not due"), &not_due));
                 self.add(measure::rows("command", &format!("{size}, {link}, due"), &due));
             }
@@ -229,6 +274,20 @@ impl Bench {
         if self.wants("memory") {
             self.memory().await;
         }
+    }
+
+    /// The median time of an empty statement, in microseconds.
+    async fn round_trip(&self, address: SocketAddr) -> f64 {
+        let options = self.server.clone().port(address.port());
+        let mut connection = PgConnection::connect_with(&options).await.unwrap();
+        let mut took = Vec::new();
+        for _ in 0..200 {
+            let began = Instant::now();
+            connection.ping().await.unwrap();
+            took.push(began.elapsed().as_secs_f64() * 1e6);
+        }
+        took.sort_by(f64::total_cmp);
+        took[100]
     }
 
     async fn memory(&mut self) {
@@ -239,8 +298,11 @@ impl Bench {
             for (_, peer) in &mut contestants {
                 peer.fill(&subject).await;
             }
-            for (way, name, loads) in [(Way::Snapshot, "from a snapshot", 50), (Way::Replay, "replay", 3)] {
-                let times = measure::loads(&mut contestants, way, &subject, self.turns(64), loads).await;
+            for (way, name, loads) in
+                [(Way::Snapshot, "from a snapshot", 50), (Way::Replay, "replay", 3)]
+            {
+                let times =
+                    measure::loads(&mut contestants, way, &subject, self.turns(64), loads).await;
                 self.add(measure::rows("memory", &format!("{size}, {name}"), &times));
             }
         }
@@ -248,6 +310,9 @@ impl Bench {
 
     /// What snapshots of cqrs-es contain after commands through its framework.
     async fn framework(&mut self) {
+        if !self.libraries().contains(&Library::CqrsEs) {
+            return;
+        }
         let store = CqrsEs::connect(&self.url(Library::CqrsEs, self.address()), true).await;
         let subject = Subject::new("framework", 3, 1, 0);
         let state = store.framework(&subject, 25).await;
@@ -278,7 +343,7 @@ fn subjects() -> Vec<Subject> {
     let mut subjects = Vec::new();
     for (size, slots) in SIZES {
         subjects.push(loaded(size, slots));
-        for link in ["loopback", "1.3 ms"] {
+        for link in ["loopback", "slow link"] {
             subjects.push(commanded(size, slots, link));
         }
     }

@@ -8,6 +8,8 @@ use crate::measure::Row;
 pub struct Report {
     /// The version of PostgreSQL.
     pub server: String,
+    /// Of an empty message, in microseconds: on the same machine, and over the slow link.
+    pub round_trips: [f64; 2],
     pub rows: Vec<Row>,
     pub sizes: Vec<Size>,
     pub traffic: Vec<Traffic>,
@@ -44,7 +46,8 @@ fn time(us: f64) -> String {
 
 impl Report {
     pub fn print(&self) {
-        println!("PostgreSQL {}\n", self.server);
+        let [near, far] = self.round_trips.map(time);
+        println!("PostgreSQL {}; a round trip: {near}, over the slow link {far}", self.server);
         let mut title = String::new();
         for row in &self.rows {
             let next = format!("{}: {}", row.table, row.case);
@@ -70,10 +73,13 @@ impl Report {
             );
         }
         self.print_due();
-        println!("\nbytes of a snapshot: payload, whole row\n\n| library | small | medium | large |");
+        println!(
+            "\nbytes of a snapshot: payload, whole row\n\n| library | small | medium | large |"
+        );
         println!("|---|--:|--:|--:|");
         for sizes in self.sizes.chunks(3) {
-            let cells: Vec<_> = sizes.iter().map(|it| format!("{}, {}", it.payload, it.row)).collect();
+            let cells: Vec<_> =
+                sizes.iter().map(|it| format!("{}, {}", it.payload, it.row)).collect();
             println!("| {} | {} |", sizes[0].library, cells.join(" | "));
         }
         println!("\na load sends\n\n| library | statements | round trips |\n|---|--:|--:|");
@@ -89,11 +95,15 @@ impl Report {
 
     /// What a snapshot that is due adds to a command.
     fn print_due(&self) {
-        println!("\na command with a snapshot due, to one without\n\n| library | case | ratio |\n|---|---|--:|");
+        println!(
+            "\na command with a snapshot due, to one without\n\n| library | case | ratio |\n|---|---|--:|"
+        );
         for row in self.rows.iter().filter(|it| it.table == "command") {
             let Some(case) = row.case.strip_suffix(", due") else { continue };
             let without = self.rows.iter().find(|it| {
-                it.table == "command" && it.library == row.library && it.case == format!("{case}, not due")
+                it.table == "command"
+                    && it.library == row.library
+                    && it.case == format!("{case}, not due")
             });
             if let Some(without) = without {
                 println!("| {} | {case} | {:.2} |", row.library, row.median / without.median);

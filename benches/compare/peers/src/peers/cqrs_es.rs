@@ -35,7 +35,12 @@ impl Aggregate for Account {
     type Error = Never;
     type Services = ();
 
-    async fn handle(&mut self, command: Event, _: &(), sink: &EventSink<Self>) -> Result<(), Never> {
+    async fn handle(
+        &mut self,
+        command: Event,
+        _: &(),
+        sink: &EventSink<Self>,
+    ) -> Result<(), Never> {
         sink.write(command, self).await;
         Ok(())
     }
@@ -96,8 +101,10 @@ impl CqrsEs {
 #[async_trait]
 impl Peer for CqrsEs {
     async fn fill(&mut self, subject: &Subject) {
-        let at_snapshot =
-            Store::new_snapshot_store(PostgresEventRepository::new(self.pool.clone()), subject.at as usize);
+        let at_snapshot = Store::new_snapshot_store(
+            PostgresEventRepository::new(self.pool.clone()),
+            subject.at as usize,
+        );
         let (mut state, mut version) = (Account::default(), 0);
         while version < subject.len() {
             let before = subject.at.saturating_sub(50);

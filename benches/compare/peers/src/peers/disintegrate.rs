@@ -3,7 +3,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use disintegrate::serde::json::Json;
 use disintegrate::{
-    Decision, DecisionMaker, EventSourcedStateStore, EventStore as _, LoadState, NoSnapshot, StateMutate, StateQuery, WithSnapshot,
+    Decision, DecisionMaker, EventSourcedStateStore, EventStore as _, LoadState, NoSnapshot,
+    StateMutate, StateQuery, WithSnapshot,
 };
 use disintegrate_postgres::{PgEventId, PgEventStore, PgSnapshotter, WithPgSnapshot};
 use serde::{Deserialize, Serialize};
@@ -32,7 +33,9 @@ impl From<Event> for DomainEvent {
     fn from(event: Event) -> Self {
         match event {
             Event::Opened { account_id, slots } => Self::Opened { account_id, slots },
-            Event::Deposited { account_id, amount, memo } => Self::Deposited { account_id, amount, memo },
+            Event::Deposited { account_id, amount, memo } => {
+                Self::Deposited { account_id, amount, memo }
+            }
         }
     }
 }
@@ -113,7 +116,8 @@ impl Disintegrate {
             }
         };
         PgSnapshotter::try_new(pool.clone(), 100).await.unwrap();
-        let every = |events: u64| WithSnapshot::new(PgSnapshotter::new_uninitialized(pool.clone(), events));
+        let every =
+            |events: u64| WithSnapshot::new(PgSnapshotter::new_uninitialized(pool.clone(), events));
         Self {
             replay: States::new(events.clone(), NoSnapshot),
             snapshots: States::new(events.clone(), every(100)),
@@ -128,7 +132,8 @@ impl Disintegrate {
 impl Peer for Disintegrate {
     async fn fill(&mut self, subject: &Subject) {
         let part = async |versions: std::ops::RangeInclusive<u64>| {
-            let events: Vec<DomainEvent> = subject.events(versions).into_iter().map(Into::into).collect();
+            let events: Vec<DomainEvent> =
+                subject.events(versions).into_iter().map(Into::into).collect();
             for events in events.chunks(5_000) {
                 self.events.append_without_validation(events.to_vec()).await.unwrap();
             }

@@ -2,7 +2,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use distributed::{
-    AggregateBuilder, AggregateRepository, Entity, InMemoryRepository, PostgresRepository, Snapshot, sourced,
+    AggregateBuilder, AggregateRepository, Entity, InMemoryRepository, PostgresRepository,
+    Snapshot, sourced,
 };
 
 use crate::account::{Account, Event, Subject, deposit};

@@ -131,7 +131,14 @@ impl Eventsourced {
         let every_tenth = NonZeroU64::new(10);
         Account::default()
             .entity()
-            .spawn(uuid(id), every_tenth, NonZeroUsize::MIN, self.log.clone(), snapshots, SerdeJsonBinarize)
+            .spawn(
+                uuid(id),
+                every_tenth,
+                NonZeroUsize::MIN,
+                self.log.clone(),
+                snapshots,
+                SerdeJsonBinarize,
+            )
             .await
             .unwrap()
     }
@@ -146,7 +153,8 @@ impl Peer for Eventsourced {
         let events: Vec<_> = events.iter().map(|it| serde_json::to_vec(it).unwrap()).collect();
         let sql = "INSERT INTO events SELECT seq_no, 'account', $1::uuid, event \
                    FROM unnest($2::bigint[], $3::bytea[]) AS new (seq_no, event)";
-        let insert = sqlx::query(sql).bind(uuid(&subject.id).to_string()).bind(versions).bind(events);
+        let insert =
+            sqlx::query(sql).bind(uuid(&subject.id).to_string()).bind(versions).bind(events);
         insert.execute(&self.pool).await.unwrap();
         let state = subject.folded(subject.at);
         let at = NonZeroU64::new(subject.at).unwrap();

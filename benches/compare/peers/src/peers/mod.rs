@@ -1,5 +1,6 @@
 //! The libraries, one a file.
 
+mod by_hand;
 mod cqrs_es;
 mod disintegrate;
 mod distributed;
@@ -9,6 +10,7 @@ mod snapfold;
 mod snapfold_in_memory;
 
 pub use cqrs_es::CqrsEs;
+pub use snapfold::Snapfold;
 
 use crate::peer::Peer;
 
@@ -16,6 +18,7 @@ use crate::peer::Peer;
 pub enum Library {
     Snapfold,
     SnapfoldTestedPool,
+    ByHand,
     CqrsEs,
     CqrsEsUntestedPool,
     Distributed,
@@ -25,9 +28,10 @@ pub enum Library {
 }
 
 impl Library {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Snapfold,
         Self::SnapfoldTestedPool,
+        Self::ByHand,
         Self::CqrsEs,
         Self::CqrsEsUntestedPool,
         Self::Distributed,
@@ -40,6 +44,7 @@ impl Library {
         match self {
             Self::Snapfold => "snapfold",
             Self::SnapfoldTestedPool => "snapfold, sqlx's default pool",
+            Self::ByHand => "by hand, without checks",
             Self::CqrsEs => "cqrs-es 0.5.0",
             Self::CqrsEsUntestedPool => "cqrs-es, pool without tests",
             Self::Distributed => "distributed 4.12.3",
@@ -57,6 +62,7 @@ impl Library {
     pub fn database(self) -> &'static str {
         match self {
             Self::Snapfold | Self::SnapfoldTestedPool => "snapfold",
+            Self::ByHand => "by_hand",
             Self::CqrsEs | Self::CqrsEsUntestedPool => "cqrs_es",
             Self::Distributed => "distributed",
             Self::Disintegrate => "disintegrate",
@@ -67,8 +73,9 @@ impl Library {
 
     pub async fn connect(self, url: &str, python: &str) -> Box<dyn Peer> {
         match self {
-            Self::Snapfold => Box::new(snapfold::Snapfold::connect(url, false).await),
-            Self::SnapfoldTestedPool => Box::new(snapfold::Snapfold::connect(url, true).await),
+            Self::Snapfold => Box::new(Snapfold::connect(url, false).await),
+            Self::SnapfoldTestedPool => Box::new(Snapfold::connect(url, true).await),
+            Self::ByHand => Box::new(by_hand::ByHand::connect(url).await),
             Self::CqrsEs => Box::new(CqrsEs::connect(url, true).await),
             Self::CqrsEsUntestedPool => Box::new(CqrsEs::connect(url, false).await),
             Self::Distributed => Box::new(distributed::Distributed::connect(url).await),

@@ -1,9 +1,10 @@
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use snapfold::codec::Compression;
 use snapfold::engine::ReplayLoader;
 use snapfold::manager::CreateOptions;
-use snapfold::postgres::{EventTable, PostgresEvents, PostgresStore};
+use snapfold::postgres::{EventTable, PostgresEvents, PostgresOptions, PostgresStore};
 use snapfold::trigger::every_events;
 use snapfold::{Aggregate, AggregateKey, Loader, SnapshotEngine};
 use sqlx::postgres::PgPoolOptions;
@@ -30,6 +31,7 @@ impl Aggregate for Account {
 /// with the snapshot.
 pub struct Snapfold {
     pool: PgPool,
+    events: PostgresEvents<Event>,
     engine: SnapshotEngine<Account>,
     replay: ReplayLoader<Account>,
 }
@@ -45,16 +47,33 @@ impl Snapfold {
         raw_sql(table).execute(&pool).await.unwrap();
         let store = PostgresStore::new(pool.clone()).unwrap();
         store.migrations().run().await.unwrap();
-        let events = PostgresEvents::new(pool.clone(), EventTable::new("events").kind("kind"), |row| {
-            Ok(serde_json::from_slice(row.payload)?)
-        });
+        let events =
+            PostgresEvents::new(pool.clone(), EventTable::new("events").kind("kind"), |row| {
+                Ok(serde_json::from_slice(row.payload)?)
+            });
         let events = events.unwrap();
         let engine = SnapshotEngine::builder(events.clone(), store.clone())
             .hybrid(events.with_snapshots(&store).unwrap())
             .trigger(every_events(10))
             .build()
             .unwrap();
-        Self { pool, engine, replay: ReplayLoader::new(events) }
+        Self { pool, engine, replay: ReplayLoader::new(events.clone()), events }
+    }
+
+    /// The bytes of a snapshot that is compressed with Zstandard: of its payload, and of its row.
+    pub async fn size_with_zstd(&self, subject: &Subject) -> (i64, i64) {
+        let options = PostgresOptions::new().table("zstd_snapshots");
+        let store = PostgresStore::with_options(self.pool.clone(), &options).unwrap();
+        store.migrations().run().await.unwrap();
+        let engine = SnapshotEngine::<Account>::builder(self.events.clone(), store)
+            .compression(Compression::zstd())
+            .build()
+            .unwrap();
+        let key = Account::key(&subject.id).unwrap();
+        engine.create_with(&key, CreateOptions::new().at_version(subject.at)).await.unwrap();
+        let sql = "SELECT octet_length(payload)::bigint, pg_column_size(s.*)::bigint \
+                   FROM zstd_snapshots s WHERE id = $1";
+        sqlx::query_as(sql).bind(&subject.id).fetch_one(&self.pool).await.unwrap()
     }
 
     async fn append(&self, id: &str, first: u64, events: &[Event]) {

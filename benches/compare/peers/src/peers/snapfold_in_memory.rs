@@ -19,7 +19,8 @@ pub struct SnapfoldInMemory {
 impl SnapfoldInMemory {
     pub fn new() -> Self {
         let events = MemoryEvents::new();
-        let engine = SnapshotEngine::builder(events.clone(), MemoryStore::new()).trigger(every_events(10));
+        let engine =
+            SnapshotEngine::builder(events.clone(), MemoryStore::new()).trigger(every_events(10));
         Self { engine: engine.build().unwrap(), replay: ReplayLoader::new(events.clone()), events }
     }
 }
