@@ -66,6 +66,11 @@ where
         range: EventRange,
         replay: &mut Replay<'_, State<A, SCHEMA>>,
     ) -> Result<(), BoxError> {
+        // A repository knows neither tenants nor other kinds: it would return the events of another
+        // aggregate.
+        if !key.tenant().is_empty() || key.kind() != A::TYPE {
+            return Err(format!("{key} is not a key of {} without a tenant", A::TYPE).into());
+        }
         let after = usize::try_from(range.after)?;
         let events = self.repository.get_last_events::<A>(key.id(), after).await?;
         for event in events {

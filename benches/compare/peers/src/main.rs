@@ -99,7 +99,11 @@ impl Bench {
     }
 
     fn libraries(&self) -> Vec<Library> {
-        let wanted = |it: &Library| it.name().contains(&self.arguments.library);
+        // A set-up without data of its own needs the one that writes them.
+        let wanted = |it: &Library| {
+            let same = Library::ALL.into_iter().filter(|other| other.database() == it.database());
+            same.map(Library::name).any(|name| name.contains(&self.arguments.library))
+        };
         let mut all = Library::ALL.to_vec();
         all.retain(|it| *it == Library::Snapfold || wanted(it));
         all
