@@ -1,5 +1,6 @@
 //! A point in time: [`Timestamp`].
 
+#[cfg(any(feature = "jiff", feature = "chrono", feature = "time"))]
 mod conversions;
 
 use std::fmt;

@@ -1,12 +1,9 @@
 //! Conversions of [`Timestamp`] from and to the types of other crates, each behind a feature of the
 //! crate's name.
 
-#[cfg(any(feature = "jiff", feature = "chrono", feature = "time"))]
 use super::Timestamp;
-#[cfg(any(feature = "jiff", feature = "chrono", feature = "time"))]
 use crate::error::{BoxError, Error, ErrorKind};
 
-#[cfg(any(feature = "jiff", feature = "chrono", feature = "time"))]
 fn out_of_range(time: Timestamp, of: &str, source: Option<BoxError>) -> Error {
     let message = format!("{of} cannot represent {time}: its calendar ends before");
     let error = Error::new(ErrorKind::InvalidInput, "convert a time", message);

@@ -40,8 +40,8 @@ pub trait Peer: Send {
     /// stored id.
     fn size_query(&self) -> &'static str;
 
-    /// The same as `replay` or `load`, several times. A library that runs in another process
-    /// measures there.
+    /// Calls `replay` or `load` several times, and measures each call. A library that runs in
+    /// another process measures there.
     async fn timed(&mut self, way: Way, id: &str, times: usize) -> (Account, Vec<Duration>) {
         let mut took = Vec::new();
         let mut account = Account::default();
